@@ -1,0 +1,281 @@
+"""Each checker is fed a history that breaks its property, and one that does not."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from walrus.core.metadata.commands import OPEN, SEALED, SEALING
+from walrus.core.metadata.state import Segment, Topic
+from walrus.core.peer import Entry
+from walrus.core.raft.output import Role
+from walrus.core.storage import blocks
+from walrus.sim.checkers.raft_logs import RaftLogs
+from walrus.sim.checkers.reads import check_reads
+from walrus.sim.checkers.records import check_records
+from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
+from walrus.sim.checkers.sealed_counts import SealedCounts
+from walrus.sim.history import History, Operation
+from walrus.sim.world import Violation
+
+
+class FakeRaft:
+    """A Raft that is exactly what it is told to be."""
+
+    def __init__(self, term: int, terms: list[int], commit: int = 0, leader: bool = False) -> None:
+        self.term = term
+        self.commit_index = self.applied_index = commit
+        self.persisted_index = len(terms)
+        self.role = Role.LEADER if leader else Role.FOLLOWER
+        self._entries = [Entry(i, t, 0, b"%d.%d" % (i, t)) for i, t in enumerate(terms, 1)]
+
+        self.log = FakeLog(self._entries)
+
+    def alter(self, index: int, data: bytes) -> None:
+        old = self._entries[index - 1]
+        self._entries[index - 1] = Entry(old.index, old.term, old.kind, data)
+
+
+class FakeLog:
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+
+    @property
+    def last_index(self) -> int:
+        return len(self._entries)
+
+    def term(self, index: int) -> int | None:
+        return self._entries[index - 1].term if index else 0
+
+    def entry(self, index: int) -> Entry:
+        return self._entries[index - 1]
+
+
+def host(node_id: int, raft: FakeRaft | None = None, life: int = 1, **parts: object) -> SimpleNamespace:
+    return SimpleNamespace(
+        node_id=node_id,
+        life=life,
+        node=SimpleNamespace(raft=raft, **parts),
+        note=lambda text, label: None,
+        disk=SimpleNamespace(files={}),
+    )
+
+
+def test_election_safety_fails_when_two_nodes_lead_in_one_term() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(3, [1], leader=True)))
+    checker.after_turn(host(2, FakeRaft(4, [1], leader=True)))
+    with pytest.raises(Violation, match="election safety: nodes 1 and 3 both lead in term 3"):
+        checker.after_turn(host(3, FakeRaft(3, [1], leader=True)))
+
+
+def test_log_matching_fails_when_one_index_and_term_has_two_contents() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(2, [1, 1, 2])))
+    other = FakeRaft(2, [1, 1, 2])
+    other.alter(2, b"something else")
+    with pytest.raises(Violation, match="log matching: node 2"):
+        checker.after_turn(host(2, other))
+
+
+def test_log_matching_fails_when_one_index_and_term_has_two_predecessors() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(3, [1, 1, 3])))
+    with pytest.raises(Violation, match="log matching: node 2"):
+        checker.after_turn(host(2, FakeRaft(3, [1, 2, 3])))
+
+
+def test_log_matching_allows_a_follower_to_replace_what_was_not_committed() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(2, [1, 2, 2], commit=1)))
+    checker.after_turn(host(1, FakeRaft(3, [1, 3], commit=2)))
+
+
+def test_log_matching_fails_when_a_committed_entry_is_dropped() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(2, [1, 1, 2], commit=2)))
+    with pytest.raises(Violation, match="dropped entry 2, committed"):
+        checker.after_turn(host(1, FakeRaft(2, [1, 2], commit=2)))
+
+
+def test_log_matching_fails_when_a_log_holds_a_term_from_the_future() -> None:
+    with pytest.raises(Violation, match="log matching: node 1 in term 1"):
+        RaftLogs().after_turn(host(1, FakeRaft(1, [1, 2])))
+
+
+def test_leader_completeness_fails_when_a_new_leader_lacks_a_committed_entry() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(2, [1, 2, 2], commit=3, leader=True)))
+    checker.after_turn(host(2, FakeRaft(1, [1])))
+    checker.after_turn(host(2, FakeRaft(2, [1], leader=False)))
+    with pytest.raises(Violation, match="leader completeness: node 2 leads in term 3 without entry 3"):
+        checker.after_turn(host(2, FakeRaft(3, [1, 2], leader=True)))
+
+
+def test_state_machine_safety_fails_when_nodes_commit_different_entries() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(2, [1, 2], commit=2)))
+    with pytest.raises(Violation, match="state machine safety: node 2 commits term 3 at index 2"):
+        checker.after_turn(host(2, FakeRaft(3, [1, 3], commit=2)))
+
+
+def test_state_machine_safety_fails_when_a_commit_index_falls_within_a_life() -> None:
+    checker = RaftLogs()
+    checker.after_turn(host(1, FakeRaft(2, [1, 2], commit=2)))
+    checker.after_turn(host(1, FakeRaft(2, [1, 2], commit=0), life=2))
+    checker.after_turn(host(1, FakeRaft(2, [1, 2], commit=2), life=2))
+    with pytest.raises(Violation, match="from 2 to 1"):
+        checker.after_turn(host(1, FakeRaft(2, [1, 2], commit=1), life=2))
+
+
+def metadata(*states: tuple[int, int], writer: int = 1) -> SimpleNamespace:
+    segments, base = [], 0
+    for number, (state, count) in enumerate(states, 1):
+        segments.append(Segment(number, (writer, 1, 1), ((1, 1),), base, state=state, count=count))
+        base += count
+    return SimpleNamespace(topics={"t": Topic("t", segments, [])}, nodes={})
+
+
+def test_sealed_counts_fail_when_two_nodes_hold_different_counts() -> None:
+    checker = SealedCounts()
+    checker.after_turn(host(1, FakeRaft(1, [1], 1), metadata=metadata((SEALED, 5), (OPEN, 0))))
+    checker.after_turn(host(2, FakeRaft(1, [1], 1), metadata=metadata((SEALING, 0))))
+    with pytest.raises(Violation, match=r"t:1 is SEALED\(6\), elsewhere SEALED\(5\)"):
+        checker.after_turn(host(2, FakeRaft(1, [1, 1], 2), metadata=metadata((SEALED, 6), (OPEN, 0))))
+
+
+def test_sealed_counts_fail_when_a_segment_has_two_writers() -> None:
+    checker = SealedCounts()
+    checker.after_turn(host(1, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0))))
+    with pytest.raises(Violation, match="one writer"):
+        checker.after_turn(host(2, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0), writer=2)))
+
+
+def test_sealed_counts_fail_when_an_open_segment_has_a_successor() -> None:
+    with pytest.raises(Violation, match="is not SEALED but has a successor"):
+        SealedCounts().after_turn(host(1, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0), (OPEN, 0))))
+
+
+def test_sealed_counts_fail_when_nodes_that_applied_the_same_differ() -> None:
+    checker = SealedCounts()
+    checker.on_crash(host(1, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0))))
+    with pytest.raises(Violation, match="applied everything up to index 1 and differ"):
+        checker.on_crash(host(2, FakeRaft(1, [1], 1), metadata=metadata((SEALING, 0))))
+
+
+def segment_file(*batches: list[bytes]) -> bytearray:
+    data = bytearray(blocks.FILE_HEADER_BYTES)
+    base = 0
+    for batch in batches:
+        data += blocks.encode_block(base, 0, 0, 0, batch)
+        base += len(batch)
+    return data
+
+
+def copy(node: int, data: bytearray) -> SimpleNamespace:
+    found = host(node)
+    found.disk.files["user_data/t:1.wal"] = data
+    return found
+
+
+def test_replicas_may_be_shorter_than_one_another_but_not_different() -> None:
+    checker = ReplicaPrefixes()
+    checker.on_crash(copy(1, segment_file([b"a", b"b"])))
+    checker.on_crash(copy(2, segment_file([b"a", b"b"], [b"c"])))
+    checker.on_crash(copy(1, segment_file([b"a", b"b"], [b"c"], [b"d"])))
+    with pytest.raises(Violation, match=r"t:1\.wal of node 3 holds b'x' at offset 3, another copy b'd'"):
+        checker.on_crash(copy(3, segment_file([b"a", b"b"], [b"c"], [b"x"])))
+
+
+def test_a_hole_in_a_replica_is_a_violation() -> None:
+    data = segment_file([b"a"])
+    data += blocks.encode_block(2, 0, 0, 0, [b"c"])
+    with pytest.raises(Violation, match="replicas are dense"):
+        ReplicaPrefixes().on_crash(copy(1, data))
+
+
+def history(*operations: tuple[str, object, int, int, bytes]) -> History:
+    """(verb, payload or offset, sent, done, reply; an empty reply: never answered)."""
+    found = History()
+    for verb, argument, sent_ns, done_ns, reply in operations:
+        payload = argument if isinstance(argument, bytes) else b""
+        offset = argument if isinstance(argument, int) else 0
+        op = found.add(Operation(1, 1, verb, "t", payload, offset, sent_ns, 1))
+        if reply:
+            op.answer(reply, done_ns)
+    return found
+
+
+GOOD = history(
+    ("REGISTER", b"", 0, 1, b"OK"),
+    ("PUT", b"a", 1, 5, b"OK"),
+    ("PUT", b"b", 2, 5, b"ERR outcome unknown: t:1"),
+    ("PUT", b"c", 3, 5, b""),
+    ("PUT", b"d", 6, 7, b"ERR NotLeaderForPartition: t:1"),
+    ("PUT", b"", 6, 7, b"OK"),
+    ("GET", b"", 6, 7, b"OK a"),
+    ("GET", b"", 7, 9, b""),
+    ("GET", b"", 8, 9, b"OK c"),
+    ("FETCH", 0, 8, 9, b"OK 1 a"),
+    ("FETCH", 3, 4, 9, b"EMPTY"),
+    ("STATE", b"", 8, 9, b"{}"),
+)
+
+
+@pytest.mark.parametrize("scan", [[b"a", b"b", b"c", b""], [b"a", b"", b"c"]])
+def test_unknown_outcomes_are_allowed_either_way(scan: list[bytes]) -> None:
+    check_records("t", GOOD, scan)
+    check_reads("t", GOOD, scan, drained=False)
+
+
+@pytest.mark.parametrize(
+    ("scan", "message"),
+    [
+        ([b"b", b"c", b""], "acknowledged record lost: PUT t b'a'"),
+        ([b"a", b"d", b""], "refused record present: PUT t b'd'"),
+        ([b"a", b"a", b""], "record doubled: b'a' stands at t offsets 0 and 1"),
+        ([b"a", b"z", b""], "record never put: t offset 1 holds b'z'"),
+        ([b"a", b"c"], "empty records: topic t has 0, acknowledged 1"),
+        ([b"a", b"", b""], "empty records: topic t has 2, acknowledged 1, possible 1"),
+    ],
+)
+def test_records_that_do_not_fit_the_history_are_violations(scan: list[bytes], message: str) -> None:
+    with pytest.raises(Violation, match=message):
+        check_records("t", GOOD, scan)
+
+
+def test_a_record_acknowledged_before_another_was_sent_stands_before_it() -> None:
+    puts = history(("PUT", b"a", 1, 5, b"OK"), ("PUT", b"b", 6, 9, b"OK"))
+    check_records("t", puts, [b"a", b"b"])
+    with pytest.raises(Violation, match="order: PUT t b'b'"):
+        check_records("t", puts, [b"b", b"a"])
+
+
+def test_pipelined_records_of_one_connection_stand_in_their_order() -> None:
+    puts = history(("PUT", b"a", 1, 9, b"OK"), ("PUT", b"b", 2, 9, b"OK"))
+    with pytest.raises(Violation, match="order within a connection"):
+        check_records("t", puts, [b"b", b"a"])
+
+
+PUTS = (("PUT", b"a", 1, 5, b"OK"), ("PUT", b"b", 2, 6, b"OK"), ("PUT", b"c", 3, 7, b"OK"))
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        ([("FETCH", 1, 8, 9, b"OK 2 c")], "read shows another record: FETCH t 1 1"),
+        ([("FETCH", 1, 8, 9, b"OK 3 b")], "read shows another record"),
+        ([("FETCH", 2, 8, 9, b"EMPTY")], "stale EMPTY: FETCH t 1 2"),
+        ([("GET", b"", 8, 9, b"OK z")], "read of a record that is not there"),
+        ([("GET", b"", 8, 9, b"OK b")], r"GET skipped records: t offsets \[0, 2\] of 3"),
+        ([("GET", b"", 8, 9, b"EMPTY")], "stale EMPTY: GET t"),
+        ([("GET", b"", 8, 9, b"ERR unknown topic t")], "unknown topic: GET t"),
+    ],
+)
+def test_reads_that_show_something_else_are_violations(reads: list, message: str) -> None:
+    with pytest.raises(Violation, match=message):
+        check_reads("t", history(*PUTS, *reads), [b"a", b"b", b"c"], drained=True)
+
+
+def test_reads_that_overlap_writes_may_miss_them() -> None:
+    reads = (("FETCH", 2, 6, 9, b"EMPTY"), ("GET", b"", 4, 9, b"EMPTY"), ("GET", b"", 4, 9, b"OK a"))
+    check_reads("t", history(*PUTS, *reads), [b"a", b"b", b"c"], drained=False)

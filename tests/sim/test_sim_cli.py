@@ -1,0 +1,122 @@
+"""``walrus-sim``: what it prints, how it exits, and that wrong usage gets a plain sentence."""
+
+import pytest
+from click.testing import CliRunner, Result
+from fake_nodes import LogNode
+
+from walrus.cli.sim import main
+from walrus.core import wire
+from walrus.sim import campaign, runner
+
+QUICK = ["--duration-ms", "300"]
+
+
+@pytest.fixture
+def log_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "real_node", LogNode)
+
+
+@pytest.fixture
+def broken_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(LogNode):
+        def _serve(self, request: wire.Request, to: object) -> None:
+            assert request.verb != wire.PUT, "this node has no PUT"
+            super()._serve(request, to)
+
+    monkeypatch.setattr(runner, "real_node", Broken)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_a_clean_run_tells_its_story_verdict_and_hash_and_exits_0() -> None:
+    result = run("--seed", "3", "--nodes", "3", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "node 1 starts (life 1)" in result.stdout
+    assert "verdict: clean\ntrace hash: " in result.stdout
+    assert run("--seed", "3", "--nodes", "3", *QUICK).stdout == result.stdout
+
+
+@pytest.mark.usefixtures("broken_nodes")
+def test_a_violation_prints_the_command_that_repeats_it_and_exits_1() -> None:
+    result = run("--seed", "3", *QUICK)
+    assert result.exit_code == 1
+    assert "this node has no PUT" in result.stdout
+    assert result.stdout.endswith("Repeat it with: walrus-sim --seed 3 --nodes 3 --duration-ms 300\n")
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_the_trace_file_holds_every_event_and_action(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "trace.txt"
+    assert run("--seed", "3", *QUICK, "--trace", str(path)).exit_code == 0
+    lines = path.read_text().splitlines()
+    assert any(" n1 <- Started(" in line for line in lines)
+    assert any(" n1 -> Write(" in line for line in lines)
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_a_campaign_sums_up_its_seeds() -> None:
+    result = run("--seeds", "1..9", "--jobs", "1", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "9 of 9 seeds, 0 with a violation" in result.stdout
+    assert "9/9 seeds" in result.stderr
+
+
+@pytest.mark.usefixtures("broken_nodes")
+def test_a_campaign_lists_its_failures_first_with_their_commands() -> None:
+    result = run("--seeds", "4..5", "--jobs", "1", *QUICK)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("seed 4: exception in a node: AssertionError: this node has no PUT")
+    assert lines[1] == "    walrus-sim --seed 4 --nodes 3 --duration-ms 300"
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_an_interrupted_campaign_prints_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = []
+
+    def interrupted(task: object) -> campaign.Summary:
+        if parts:
+            raise KeyboardInterrupt
+        parts.append(1)
+        return campaign.Summary(seeds=8, steps=100, busy_s=1.0)
+
+    monkeypatch.setattr(campaign, "run_chunk", interrupted)
+    result = run("--seeds", "1..100", "--jobs", "1")
+    assert result.exit_code == 130
+    assert "8 of 100 seeds, 0 with a violation" in result.stdout
+    assert result.stdout.endswith("Interrupted.\n")
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_two_nodes_run_with_a_warning() -> None:
+    result = run("--seed", "1", "--nodes", "2", *QUICK)
+    assert result.exit_code == 0
+    assert "Warning: a cluster of 2 nodes stops when either fails" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--nodes", "0"], "0 is not between 1 and 50"),
+        (["--nodes", "51"], "51 is not between 1 and 50"),
+        (["--nodes", "many"], "'many' is not a valid integer"),
+        (["--seed", "abc"], "'abc' is not a whole number from 0 to 18446744073709551615"),
+        (["--seed", "-1"], "'-1' is not a whole number"),
+        (["--seed", "18446744073709551616"], "is not a whole number"),
+        (["--seeds", "5"], "'5' is not a range such as 1..1000"),
+        (["--seeds", "9..3"], "'9..3' is empty: 3 is less than 9"),
+        (["--seeds", "1..99999999999999999999"], "'99999999999999999999' is not a whole number"),
+        (["--seeds", "1..2", "--seed", "1"], "--seeds cannot be combined with --seed"),
+        (["--duration-ms", "0"], "0 is not between 1 and 3600000"),
+        (["--faults", "gremlins"], "'gremlins' is no fault kind; there are: none, crash, "),
+        (["--jobs", "0"], "0 is not between 1 and 1024"),
+    ],
+)
+def test_wrong_usage_gets_a_plain_sentence_and_exit_2(arguments: list[str], message: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output

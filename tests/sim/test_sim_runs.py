@@ -1,0 +1,161 @@
+"""Whole runs, with small nodes instead of the real one: right ones pass, each planted bug is found."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_nodes import LogNode
+
+from walrus.core import wire
+from walrus.sim.faults import KINDS
+from walrus.sim.options import Options
+from walrus.sim.runner import Result, command, run_seed
+from walrus.sim.world import MS
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SCRIPT = """
+from fake_nodes import LogNode
+from walrus.sim.options import Options
+from walrus.sim.runner import run_seed
+print([run_seed(seed, Options(), LogNode).trace_hash for seed in (1, 2, 3)])
+"""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_right_node_passes_under_every_mixture_of_faults(seed: int) -> None:
+    result = run_seed(seed, Options(nodes=1 + seed % 5), LogNode)
+    assert result.violation == ""
+    assert result.verdict == "clean"
+    assert result.labels["PUT done"] > 10
+
+
+def first_violation(kind: type[LogNode], options: Options | None = None) -> Result:
+    for seed in range(40):
+        result = run_seed(seed, options or Options(), kind)
+        if result.violation:
+            return result
+    pytest.fail("40 seeds did not find the planted bug")
+
+
+def test_acknowledging_before_the_write_is_durable_is_found() -> None:
+    class Hasty(LogNode):
+        acknowledge_early = True
+
+    assert "acknowledged record lost" in first_violation(Hasty, Options(faults=("crash",))).violation
+
+
+def test_taking_a_repeated_request_twice_is_found() -> None:
+    class Forgetful(LogNode):
+        forget_requests = True
+
+    assert "record doubled" in first_violation(Forgetful).violation
+
+
+def test_a_get_that_skips_records_is_found() -> None:
+    class Skipping(LogNode):
+        skip_in_get = True
+
+    assert "GET skipped records" in first_violation(Skipping).violation
+
+
+def test_records_forgotten_at_a_restart_are_found() -> None:
+    class Amnesiac(LogNode):
+        forget_after = 5
+
+    violation = first_violation(Amnesiac, Options(faults=("crash",))).violation
+    assert "acknowledged record lost" in violation or "stale EMPTY" in violation
+
+
+def test_an_exception_in_a_node_is_a_violation_with_its_traceback() -> None:
+    class Broken(LogNode):
+        def _serve(self, request: wire.Request, to: object) -> None:
+            assert request.verb != wire.GET, "this node has no GET"
+            super()._serve(request, to)
+
+    result = first_violation(Broken)
+    assert result.verdict == "violation"
+    assert "this node has no GET" in result.violation.splitlines()[0]
+    assert "Traceback" in result.violation
+
+
+def test_a_node_that_never_answers_is_a_liveness_violation() -> None:
+    class Mute(LogNode):
+        def _answer(self, to: object, body: bytes) -> None:
+            pass
+
+    assert "takes no PUT after the faults" in first_violation(Mute).violation
+
+
+def test_a_node_that_always_wants_to_be_woken_is_a_liveness_violation() -> None:
+    class Spinning(LogNode):
+        def next_deadline(self):  # type: ignore[no-untyped-def]
+            self.heartbeat_ns = 0
+            return super().next_deadline()
+
+    assert "something spins" in first_violation(Spinning, Options(max_steps=20_000)).violation
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_each_fault_fires_and_heals(kind: type) -> None:
+    options = Options(faults=(kind.name,))
+    results = [run_seed(seed, options, LogNode) for seed in range(4)]
+    assert [result.violation for result in results] == [""] * 4
+    assert sum(result.labels.get(f"fault: {kind.name}", 0) for result in results) > 0
+    others = {label for result in results for label in result.labels if label.startswith("fault: ")}
+    others = {label for label in others if not label.startswith(f"fault: {kind.name}")}
+    assert others == set()
+
+
+def test_a_run_without_faults_has_none() -> None:
+    result = run_seed(5, Options(faults=()), LogNode)
+    assert not any(label.startswith("fault: ") for label in result.labels)
+    assert "PUT unknown" not in result.labels
+
+
+def test_half_of_the_fault_kinds_are_on_in_a_seed() -> None:
+    counts = []
+    for seed in range(12):
+        first = run_seed(seed, Options(fault_ns=1 * MS), LogNode).story[0][1]
+        counts.append(sum(kind.name in first.split("faults: ")[1].split(", ") for kind in KINDS))
+    assert 3 <= sum(counts) / len(counts) <= 5
+    assert len(set(counts)) > 2
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_not() -> None:
+    first, again, other = (run_seed(seed, Options(), LogNode) for seed in (1, 1, 2))
+    assert first == again
+    assert first.trace_hash != other.trace_hash
+
+
+def hashes(python: str, hash_seed: str) -> str:
+    env = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}
+    ran = subprocess.run([python, "-c", SCRIPT], env=env, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_hash_randomisation_changes_no_run() -> None:
+    assert hashes(sys.executable, "1") == hashes(sys.executable, "2") == hashes(sys.executable, "0")
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_another_python_version_changes_no_run(version: str) -> None:
+    python = shutil.which(f"python{version}")
+    if python is None:
+        pytest.skip(f"python{version} is not installed")
+    needs = subprocess.run([python, "-c", "import msgspec"], capture_output=True, text=True, check=False)
+    if needs.returncode:
+        pytest.skip(f"{python} does not run or has no msgspec: {needs.stderr.strip().splitlines()[0]}")
+    assert hashes(python, "7") == hashes(sys.executable, "7")
+
+
+def test_the_command_repeats_the_run_with_its_options() -> None:
+    assert command(7, Options()) == "walrus-sim --seed 7 --nodes 3"
+    options = Options(nodes=5, fault_ns=900 * MS, clients=1, topics=4, max_steps=99, faults=("drop", "crash"))
+    assert command(7, options) == (
+        "walrus-sim --seed 7 --nodes 5 --duration-ms 900 --clients 1 --topics 4 --steps 99 --faults drop,crash"
+    )

@@ -1,0 +1,3 @@
+"""Walrus: a distributed streaming log."""
+
+__version__ = "0.1.0"

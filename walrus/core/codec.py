@@ -1,0 +1,38 @@
+"""Encodes and decodes whole peer messages: envelope, then the tagged struct."""
+
+from typing import Final
+
+import msgspec
+
+from walrus.core import peer
+from walrus.core.peer import ENVELOPE_BYTES, Envelope, Message, pack_envelope, unpack_envelope
+from walrus.core.segment.messages import SegmentMessage
+
+AnyMessage = (
+    peer.RaftMessage
+    | peer.JoinRequest
+    | peer.JoinReply
+    | peer.Propose
+    | peer.ProposeReply
+    | peer.ReadIndex
+    | peer.ReadIndexReply
+    | SegmentMessage
+)
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decoder: Final = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode_message(envelope: Envelope, message: Message) -> bytes:
+    return pack_envelope(envelope) + _encode(message)
+
+
+def decode_message(data: bytes) -> tuple[Envelope, AnyMessage] | None:
+    """A peer message, or None for bytes that are none (any bytes are allowed in)."""
+    envelope = unpack_envelope(data)
+    if envelope is None:
+        return None
+    try:
+        return envelope, _decoder.decode(memoryview(data)[ENVELOPE_BYTES:])
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,44 @@
+"""Settings of one node, as plain values: a driver reads flags and environment, the core reads this."""
+
+import msgspec
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a node is told at construction. Times are nanoseconds, sizes bytes."""
+
+    node_id: int
+    advertise_address: str  # host:port where peers reach this node
+    client_address: str = ""  # host:port where clients reach it; shown in STATE and METRICS
+    join: tuple[str, ...] = ()  # addresses of existing nodes; empty on node 1 of a new cluster
+    initial_peers: tuple[str, ...] = ()
+    version: str = "0"
+
+    max_segment_entries: int = 1_000_000
+    max_segment_bytes: int = 1_073_741_824
+    monitor_interval_ns: int = 10 * SECOND
+    rpc_timeout_ns: int = 5 * SECOND
+    cursor_commit_interval_ns: int = 100 * MS
+    max_frame_bytes: int = 16 * 1024 * 1024
+    target_replicas: int = 3
+    replace_after_ns: int = 30 * SECOND  # a replica dead for so long is replaced by a spare
+
+    heartbeat_interval_ns: int = 40 * MS
+    lease_ns: int = 400 * MS
+    lease_margin_ns: int = 50 * MS  # clock drift over one lease, plus the message in flight
+    election_timeout_min_ns: int = 400 * MS  # at least lease_ns: see walrus.core.lease
+    election_timeout_max_ns: int = 700 * MS
+    shutdown_timeout_ns: int = 1_800 * MS
+
+    max_pending_requests: int = 4096  # per client connection, then reading pauses
+    max_pending_bytes: int = 32 * 1024 * 1024
+    frame_timeout_ns: int = 60 * SECOND  # a half-sent frame or HTTP request closes the connection
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """The one next moment at which the node wants ``TimerFired``, and what for."""
+
+    at_ns: int
+    name: str

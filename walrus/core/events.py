@@ -1,0 +1,96 @@
+"""What happened: every input of :class:`walrus.core.node.Node`, as frozen values in the past tense.
+
+A driver calls ``node.handle(event, now_ns)`` once per event, and ends each turn of its loop with
+:class:`PollFinished`, on which the node flushes what it gathered (one block, one message per replica,
+one reply buffer per connection).
+"""
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """Base of all events."""
+
+
+class Started(Event, frozen=True, gc=False):
+    """The process began; ``files`` lists what the data directory held.
+
+    ``files`` maps a path relative to ``data/node_<id>`` (such as ``raft_meta/entries.log``) to its size in bytes.
+    Always the first event of a node's life.
+    """
+
+    files: dict[str, int]
+    wall_ns: int
+
+
+class ClientConnected(Event, frozen=True, gc=False):
+    """A client opened connection ``conn`` (a number the driver never reuses within a process)."""
+
+    conn: int
+
+
+class ClientDataReceived(Event, frozen=True, gc=False):
+    """Bytes arrived on a client connection, in the order sent; frames may be cut anywhere."""
+
+    conn: int
+    data: bytes
+    wall_ns: int
+
+
+class ClientDisconnected(Event, frozen=True, gc=False):
+    """The client's connection is gone; nothing more can be sent on it."""
+
+    conn: int
+
+
+class MessageReceived(Event, frozen=True, gc=False):
+    """One whole peer message (see :mod:`walrus.core.peer`) arrived. ``data`` has its envelope."""
+
+    data: bytes
+
+
+class PeerDisconnected(Event, frozen=True, gc=False):
+    """The last connection to node ``node`` broke, so messages on their way to or from it may be lost. A hint."""
+
+    node: int
+
+
+class WriteCompleted(Event, frozen=True, gc=False):
+    """The write with ``token`` is on stable storage, its file's directory entry included."""
+
+    token: int
+
+
+class WriteFailed(Event, frozen=True, gc=False):
+    """A write, sync, truncation or removal failed; what reached the disk is unknown."""
+
+    token: int
+    path: str
+    error: str  # errno name and text, e.g. "ENOSPC: No space left on device"
+
+
+class ReadCompleted(Event, frozen=True, gc=False):
+    """Bytes of a file; fewer than asked for only where the file ends."""
+
+    token: int
+    data: bytes
+
+
+class ReadFailed(Event, frozen=True, gc=False):
+    """A read failed; ``error`` is errno name and text (``ENOENT: ...`` for a missing file)."""
+
+    token: int
+    path: str
+    error: str
+
+
+class TimerFired(Event, frozen=True, gc=False):
+    """The deadline that the node named has come."""
+
+
+class PollFinished(Event, frozen=True, gc=False):
+    """All events of this turn of the driver's loop have been handed over; flush."""
+
+
+class ShutdownRequested(Event, frozen=True, gc=False):
+    """The operator asked for a clean stop (SIGTERM, SIGINT)."""

@@ -1,0 +1,180 @@
+"""Reads records by absolute offset from whichever copy may serve them, for GET and FETCH alike.
+
+An open segment is read from its writer (which vouches for the end while its lease holds), a sealed one from any
+member of its replica set, this node first. What was once shown as acknowledged stays so: windows may be kept.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+import msgspec
+
+from walrus.core.config import MS, NodeConfig
+from walrus.core.liveness import Liveness
+from walrus.core.metadata.commands import OPEN, SEALED
+from walrus.core.metadata.state import Metadata, Segment
+from walrus.core.outbox import Outbox
+from walrus.core.segment.messages import READ_CLIENT, READ_END, READ_OK, ReadBlocks, ReadBlocksReply
+from walrus.core.storage.blocks import payloads_of, split_blocks
+
+WINDOW_BYTES: Final = 256 << 10
+WINDOWS_PER_TOPIC: Final = 4
+CACHE_BYTES: Final = 64 << 20
+ASK_AGAIN_NS: Final = 500 * MS
+
+FOUND: Final = 0
+NOTHING: Final = 1  # the end of the topic, on the authority of its writer
+FAILED: Final = 2
+
+
+class Fetch(msgspec.Struct):
+    """One read under way."""
+
+    topic: str
+    offset: int
+    deadline_ns: int
+    attempt: int = 0
+    rid: int = 0
+    asked_ns: int = 0
+    base: int = 0  # absolute offset of the segment that was asked
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    topic: str
+    offset: int
+    status: int  # FOUND, NOTHING, FAILED
+    payload: bytes = b""
+
+
+class Windows:
+    """Decoded records, a few runs per topic, bounded in bytes."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[str, list[tuple[int, list[bytes], int]]] = OrderedDict()
+        self._bytes = 0
+
+    def lookup(self, topic: str, offset: int) -> bytes | None:
+        for base, payloads, _ in self._runs.get(topic, ()):
+            if base <= offset < base + len(payloads):
+                return payloads[offset - base]
+        return None
+
+    def add(self, topic: str, base: int, payloads: list[bytes], size_bytes: int) -> None:
+        runs = self._runs.setdefault(topic, [])
+        self._runs.move_to_end(topic)
+        runs.insert(0, (base, payloads, size_bytes))
+        self._bytes += size_bytes
+        while len(runs) > WINDOWS_PER_TOPIC:
+            self._bytes -= runs.pop()[2]
+        while self._bytes > CACHE_BYTES and len(self._runs) > 1:
+            _, evicted = self._runs.popitem(last=False)
+            self._bytes -= sum(size for _, _, size in evicted)
+
+
+class Fetcher:
+    """``fetch`` starts a read (once per offset), ``drain`` names those that ended."""
+
+    def __init__(self, out: Outbox, config: NodeConfig, metadata: Metadata, liveness: Liveness) -> None:
+        self._out = out
+        self._timeout_ns = config.rpc_timeout_ns
+        self._metadata = metadata
+        self._liveness = liveness
+        self._fetches: dict[tuple[str, int], Fetch] = {}
+        self._by_rid: dict[int, Fetch] = {}
+        self._windows = Windows()
+        self._done: list[Fetched] = []
+
+    def lookup(self, topic: str, offset: int) -> bytes | None:
+        """The record, if it was read lately."""
+        return self._windows.lookup(topic, offset)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._fetches)
+
+    def fetch(self, topic: str, offset: int, now_ns: int) -> None:
+        key = (topic, offset)
+        fetch = self._fetches.get(key)
+        if fetch is None:
+            fetch = self._fetches[key] = Fetch(topic, offset, now_ns + self._timeout_ns)
+            self._ask(fetch, now_ns)
+        fetch.deadline_ns = now_ns + self._timeout_ns
+
+    def drain(self) -> list[Fetched]:
+        done, self._done = self._done, []
+        return done
+
+    def tick(self, now_ns: int) -> None:
+        """Ask again, elsewhere where there is an elsewhere; give up at the deadline."""
+        for fetch in list(self._fetches.values()):
+            if now_ns >= fetch.deadline_ns:
+                self._finish(fetch, FAILED)
+            elif not fetch.rid or now_ns - fetch.asked_ns >= ASK_AGAIN_NS:
+                self._ask(fetch, now_ns)
+
+    def _ask(self, fetch: Fetch, now_ns: int) -> None:
+        self._by_rid.pop(fetch.rid, None)
+        fetch.rid = 0
+        topic = self._metadata.topics.get(fetch.topic)
+        if topic is None:
+            return
+        segment = topic.locate(fetch.offset)
+        candidates = self._candidates(segment)
+        if not candidates:
+            return
+        node = candidates[fetch.attempt % len(candidates)]
+        fetch.attempt += 1
+        fetch.rid = self._out.rid()
+        fetch.asked_ns = now_ns
+        fetch.base = segment.base
+        self._by_rid[fetch.rid] = fetch
+        request = ReadBlocks(
+            fetch.rid, fetch.topic, segment.number, fetch.offset - segment.base, READ_CLIENT, 0, WINDOW_BYTES
+        )
+        self._out.send(node, request)
+
+    def _candidates(self, segment: Segment) -> list[int]:
+        if segment.state == OPEN:
+            return [segment.writer[0]]
+        if segment.state != SEALED:
+            return []
+        members = [m[0] for m in segment.members]
+        me, live = self._out.node_id, self._liveness.live
+        return sorted(members, key=lambda n: (n != me, n not in live, n))
+
+    def answered(self, message: ReadBlocksReply, now_ns: int) -> bool:
+        """Take an answer; False if it is not to a read of ours."""
+        fetch = self._by_rid.pop(message.rid, None)
+        if fetch is None:
+            return False
+        fetch.rid = 0
+        if message.status == READ_END:
+            self._finish(fetch, NOTHING)
+        elif message.status == READ_OK and self._keep(fetch, message.data):
+            self._finish(fetch, FOUND)
+        else:
+            topic = self._metadata.topics[fetch.topic]
+            if fetch.attempt < len(self._candidates(topic.locate(fetch.offset))):
+                self._ask(fetch, now_ns)
+        return True
+
+    def _keep(self, fetch: Fetch, data: bytes) -> bool:
+        blocks = split_blocks(data)
+        if not blocks:
+            self._out.log("error", f"a copy of {fetch.topic} sent corrupt data for record {fetch.offset}; asking again")
+            return False
+        payloads: list[bytes] = []
+        for block in blocks:
+            payloads.extend(payloads_of(data, block))
+        base = fetch.base + blocks[0].base
+        if not base <= fetch.offset < base + len(payloads):
+            return False
+        self._windows.add(fetch.topic, base, payloads, len(data))
+        return True
+
+    def _finish(self, fetch: Fetch, status: int) -> None:
+        self._by_rid.pop(fetch.rid, None)
+        del self._fetches[fetch.topic, fetch.offset]
+        payload = self._windows.lookup(fetch.topic, fetch.offset) if status == FOUND else b""
+        assert payload is not None
+        self._done.append(Fetched(fetch.topic, fetch.offset, status, payload))

@@ -1,0 +1,48 @@
+"""The little HTTP that the client port speaks: one GET or HEAD, one response, close (RFC 9112, reduced)."""
+
+from typing import Final
+
+import msgspec
+
+PREFIXES: Final = (b"GET /", b"HEAD /")  # read as a frame's length these would be over any limit
+HEAD_BYTES_MAX: Final = 8192
+
+_REASONS: Final[dict[int, str]] = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class HttpHead(msgspec.Struct, frozen=True, gc=False):
+    """What is wanted of a request: ``path`` without query, and whether the response has its head only."""
+
+    path: str
+    head_only: bool
+
+
+def parse_head(data: bytes) -> HttpHead | int | None:
+    """The request in ``data``, the status that refuses it, or None while its blank line has not come."""
+    ends = [at for at in (data.find(b"\r\n\r\n"), data.find(b"\n\n")) if at >= 0]
+    if not ends:
+        return 431 if len(data) > HEAD_BYTES_MAX else None
+    line = data[: min(ends)].split(b"\n", 1)[0].rstrip(b"\r")
+    parts = line.split(b" ")
+    if len(parts) != 3 or not parts[2].startswith(b"HTTP/1."):
+        return 400
+    path = parts[1].split(b"?", 1)[0].decode("latin-1")
+    return HttpHead(path, parts[0] == b"HEAD")
+
+
+def render_response(status: int, content_type: str, body: bytes, *, head_only: bool) -> bytes:
+    """A whole HTTP/1.1 response that says it is the connection's last."""
+    head = (
+        f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"
+        f"Content-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    ).encode("latin-1")
+    return head if head_only else head + body

@@ -1,0 +1,82 @@
+"""Becoming a member: the joiner asks until the leader takes it; any node tells where the leader is."""
+
+from typing import Final
+
+from walrus.core.actions import SendToAddress, SetPeerAddress
+from walrus.core.config import MS, SECOND, NodeConfig
+from walrus.core.outbox import Outbox
+from walrus.core.peer import JoinReply, JoinRequest
+from walrus.core.raft.membership import MemberInfo
+from walrus.core.raft.raft import Raft
+
+RETRY_NS: Final = 250 * MS
+COMPLAIN_NS: Final = 5 * SECOND
+TRY_AGAIN: Final = "not the leader"
+
+
+class Joining:
+    """Both sides of a join. ``cluster`` is set once, from the first answer that accepts this node."""
+
+    def __init__(self, out: Outbox, config: NodeConfig, raft: Raft, now_ns: int) -> None:
+        self._out = out
+        self._config = config
+        self._raft = raft
+        self._targets = [*config.join, *config.initial_peers]
+        self._attempt = 0
+        self._next_ns = now_ns
+        self._complained_ns = now_ns
+        self._last_error = "no answer"
+
+    @property
+    def wanted(self) -> bool:
+        """This node is in no cluster yet and was told of one."""
+        return not self._raft.membership.members and bool(self._targets)
+
+    def tick(self, now_ns: int) -> None:
+        """Ask the next address."""
+        if not self.wanted or now_ns < self._next_ns:
+            return
+        self._next_ns = now_ns + RETRY_NS
+        address = self._targets[self._attempt % len(self._targets)]
+        self._attempt += 1
+        request = JoinRequest(self._out.node_id, self._out.storage_id, self._config.advertise_address)
+        self._out.add(SendToAddress(address, self._out.encode(0, request)))
+        if now_ns - self._complained_ns >= COMPLAIN_NS:
+            self._complained_ns = now_ns
+            self._out.log("warn", f"Failed to join cluster through {address} so far: {self._last_error}; still trying")
+
+    def requested(self, message: JoinRequest, now_ns: int) -> None:
+        """A node wants to join. Only the leader decides; others name it."""
+        if not self._out.cluster:
+            return
+        self._out.add(SetPeerAddress(message.node, message.address))
+        leader = self._raft.leader
+        if leader == self._out.node_id:
+            info = MemberInfo(message.node, message.storage, message.address, voter=False)
+            known = self._raft.membership.get(message.node)
+            error = (
+                "" if known is not None and known.storage == message.storage else self._raft.add_learner(info, now_ns)
+            )
+            address = self._config.advertise_address
+        else:
+            info_of_leader = self._raft.membership.get(leader)
+            address = info_of_leader.address if info_of_leader else ""
+            error = TRY_AGAIN
+        self._out.send(message.node, JoinReply(self._out.cluster, leader, address, error))
+
+    def answered(self, message: JoinReply, now_ns: int) -> int:
+        """Take an answer; returns the cluster id to adopt, or 0."""
+        if not self.wanted:
+            return 0
+        if message.error == TRY_AGAIN:
+            self._last_error = "the cluster has no leader at the moment"
+            if message.leader_address:
+                if message.leader_address not in self._targets:
+                    self._targets.append(message.leader_address)
+                self._attempt = self._targets.index(message.leader_address)
+                self._next_ns = now_ns
+            return 0
+        if message.error:
+            self._last_error = message.error
+            return 0
+        return message.cluster

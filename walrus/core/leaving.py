@@ -1,0 +1,55 @@
+"""A clean shutdown, bounded in time: segments go to other nodes, cursors are committed exactly, leadership moves."""
+
+from collections.abc import Callable
+
+from walrus.core.config import NodeConfig
+from walrus.core.cursors import Cursors
+from walrus.core.liveness import Liveness
+from walrus.core.raft.output import Role
+from walrus.core.raft.raft import Raft
+from walrus.core.segment.writers import Writers
+
+
+class Leaving:
+    """``done`` once everything is handed over, or at the deadline."""
+
+    def __init__(
+        self, config: NodeConfig, raft: Raft, liveness: Liveness, writers: Writers, cursors: Cursors,
+        requests_waiting: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._timeout_ns = config.shutdown_timeout_ns
+        self._raft = raft
+        self._liveness = liveness
+        self._writers = writers
+        self._cursors = cursors
+        self._requests_waiting = requests_waiting
+        self._deadline_ns = -1
+        self._transferring = False
+        self.done = False
+
+    def begin(self, now_ns: int) -> None:
+        if self._deadline_ns >= 0:
+            return
+        self._deadline_ns = now_ns + self._timeout_ns
+        me = self._raft.node_id
+        others = [n for n in self._raft.committed_membership.voters if n != me and n in self._liveness.live]
+        self._writers.leaving = bool(others)
+
+    def tick(self, now_ns: int) -> None:
+        if self._deadline_ns < 0 or self.done:
+            return
+        if now_ns >= self._deadline_ns:
+            self.done = True
+        elif self._handed_over():
+            if not self._writers.leaving or self._raft.role is not Role.LEADER:
+                self.done = not self._transferring or self._raft.leader != 0
+            elif not self._transferring:
+                self._transferring = self._raft.transfer_leadership(now_ns)
+
+    def _handed_over(self) -> bool:
+        if self._transferring:
+            return True
+        if self._writers.leaving:
+            return not self._writers.count and not self._requests_waiting()
+        self._cursors.commit()
+        return self._cursors.all_committed

@@ -1,0 +1,1 @@
+"""The replicated cluster state: nodes, topics, segments, cursors."""

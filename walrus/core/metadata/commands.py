@@ -1,0 +1,106 @@
+"""Commands that Raft commits. Each names the state it expects, and is refused where that is not so."""
+
+from typing import Final
+
+import msgspec
+
+from walrus.core.peer import Member
+
+Writer = tuple[int, int, int]
+"""(node id, storage id, incarnation): one process lifetime on one disk; the only one to write a segment."""
+
+OPEN: Final = 0
+SEALING: Final = 1
+SEALED: Final = 2
+STATE_NAMES: Final = ("OPEN", "SEALING", "SEALED")
+
+
+class Command(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of all metadata commands."""
+
+
+class RegisterNode(Command, frozen=True, array_like=True, tag="node"):
+    """A process lifetime began. Expects that this (node, storage) is not known with a later incarnation."""
+
+    node: int
+    storage: int
+    incarnation: int
+    address: str
+    client_address: str
+
+
+class CreateTopic(Command, frozen=True, array_like=True, tag="topic"):
+    """Expects that the topic does not exist; opens its segment 1."""
+
+    topic: str
+    writer: Writer
+    members: tuple[Member, ...]
+
+
+class BeginSealing(Command, frozen=True, array_like=True, tag="sealing"):
+    """``OPEN(e)`` or ``SEALING(e)`` to ``SEALING(e + 1)``; expects ``state`` and ``epoch`` e.
+
+    Freezes the replica set.
+    """
+
+    topic: str
+    segment: int
+    state: int
+    epoch: int
+    recoverer: int  # node id of the Raft leader that will recover
+    term: int  # its term
+
+
+class Seal(Command, frozen=True, array_like=True, tag="seal"):
+    """``OPEN(e)`` or ``SEALING(e)`` to ``SEALED(count)`` with replica set ``members``, and opens the next segment.
+
+    Expects ``state`` and ``epoch``. ``cursor``: (generation, absolute offset) of a clean handover, or None.
+    """
+
+    topic: str
+    segment: int
+    state: int
+    epoch: int
+    count: int
+    members: tuple[Member, ...]
+    next_writer: Writer
+    next_members: tuple[Member, ...]
+    cursor: tuple[int, int] | None
+
+
+class ChangeSet(Command, frozen=True, array_like=True, tag="set"):
+    """Replace the replica set; expects ``state`` (OPEN or SEALED), ``epoch`` and set version; yields version + 1."""
+
+    topic: str
+    segment: int
+    state: int
+    epoch: int
+    version: int
+    members: tuple[Member, ...]
+
+
+class CursorCommit(msgspec.Struct, frozen=True, array_like=True):
+    """One topic's shared GET cursor. Expects the generation, and ``segment`` open: its writer owns the cursor."""
+
+    topic: str
+    segment: int
+    generation: int
+    offset: int  # absolute in the topic: the next record to deliver
+
+
+class CommitCursors(Command, frozen=True, array_like=True, tag="cursors"):
+    """Forward moves of several cursors, proposed by the node that owns them."""
+
+    writer: Writer
+    cursors: tuple[CursorCommit, ...]
+
+
+AnyCommand = RegisterNode | CreateTopic | BeginSealing | Seal | ChangeSet | CommitCursors
+
+encode: Final = msgspec.msgpack.Encoder().encode
+_decoder: Final = msgspec.msgpack.Decoder(AnyCommand)
+
+
+def decode(data: bytes) -> AnyCommand:
+    command: AnyCommand = _decoder.decode(data)
+    return command

@@ -1,0 +1,217 @@
+"""One node: composes the parts, gives each event to the part that it concerns, carries results between them.
+
+``handle`` takes one event and returns actions. Parts never call the node: it drains them until nothing moves, and
+flushes batches, replies and writes on ``PollFinished``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from walrus.core import events as ev
+from walrus.core.actions import Action, Stop
+from walrus.core.clients import ClientSessions, Slot
+from walrus.core.codec import decode_message
+from walrus.core.config import Deadline, NodeConfig
+from walrus.core.outbox import Outbox
+from walrus.core.rng import Generator
+from walrus.core.running import Running
+from walrus.core.startup import Startup
+from walrus.core.storage.appender import Tokens
+from walrus.core.storage.recordlog import RecoveryError
+from walrus.core.wire import Request
+
+
+class Node:
+    """STARTING (recovery; clients wait) -> RUNNING -> stopped. All times are integer nanoseconds, monotonic."""
+
+    def __init__(self, config: NodeConfig, rng: Generator, now_ns: int) -> None:
+        self.config = config
+        self._rng = rng
+        self._now_ns = now_ns
+        self._wall_ns = 0
+        self.out = Outbox(config.node_id)
+        self.sessions = ClientSessions(config)
+        self._tokens = Tokens()
+        self._files: dict[str, int] = {}
+        self._startup: Startup | None = None
+        self.running: Running | None = None
+        self.stopped = False
+        self._early: list[tuple[Slot, Request]] = []  # requests that came before recovery was done
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            ev.Started: self._started,
+            ev.ClientConnected: self._client_connected,
+            ev.ClientDataReceived: self._client_data,
+            ev.ClientDisconnected: self._client_disconnected,
+            ev.MessageReceived: self._message,
+            ev.PeerDisconnected: self._peer_disconnected,
+            ev.WriteCompleted: self._write_completed,
+            ev.WriteFailed: self._write_failed,
+            ev.ReadCompleted: self._read_completed,
+            ev.ReadFailed: self._read_failed,
+            ev.TimerFired: self._timer_fired,
+            ev.PollFinished: self._poll_finished,
+            ev.ShutdownRequested: self._shutdown_requested,
+        }
+
+    def handle(self, event: ev.Event, now_ns: int) -> list[Action]:
+        """Take one event; returns what to do."""
+        if self.stopped:
+            return []
+        self._now_ns = now_ns
+        self._handlers[type(event)](event)
+        running = self.running
+        if running is not None:
+            running.settle(now_ns)
+            if running.finished and not self.stopped:
+                self._stop("shut down cleanly", 0)
+        return self.out.drain()
+
+    def next_deadline(self) -> Deadline | None:
+        """The next moment at which ``TimerFired`` is wanted, and what for."""
+        if self.stopped:
+            return None
+        sessions_ns = self.sessions.deadline_ns()
+        best = Deadline(sessions_ns, "half frame") if sessions_ns is not None else None
+        if self.running is not None:
+            other = self.running.deadline()
+            if best is None or other.at_ns < best.at_ns:
+                best = other
+        return best
+
+    def _stop(self, reason: str, exit_code: int) -> None:
+        for action in self.sessions.drain():
+            self.out.add(action)
+        self.out.add(Stop(reason, exit_code))
+        self.stopped = True
+
+    # --- starting ---
+
+    def _started(self, event: ev.Started) -> None:
+        self._wall_ns = event.wall_ns
+        self._files = dict(event.files)
+        try:
+            self._startup = Startup(self.out, self._tokens, self._rng, self._files)
+        except RecoveryError as error:
+            self._stop(str(error), 1)
+
+    def _go_on_starting(self, step: Callable[[Startup], None]) -> None:
+        assert self._startup is not None
+        try:
+            step(self._startup)
+        except RecoveryError as error:
+            self._stop(str(error), 1)
+            return
+        if self._startup.ready is not None:
+            ready, self._startup = self._startup.ready, None
+            running = Running(
+                self.config,
+                self._rng,
+                self.out,
+                self._tokens,
+                self.sessions,
+                ready,
+                self._files,
+                self._now_ns,
+            )
+            refusal = running.begin(self._now_ns)
+            if refusal:
+                self._stop(refusal, 1)
+                return
+            self.running = running
+            early, self._early = self._early, []
+            for slot, request in early:
+                running.service.request(slot, request, self._now_ns)
+
+    # --- clients ---
+
+    def _client_connected(self, event: ev.ClientConnected) -> None:
+        self.sessions.connected(event.conn, self._now_ns)
+
+    def _client_data(self, event: ev.ClientDataReceived) -> None:
+        self._wall_ns = event.wall_ns
+        requests = self.sessions.received(event.conn, event.data, self._now_ns)
+        if self.running is None:
+            self._early.extend(requests)
+            return
+        handle = self.running.service.request
+        for slot, request in requests:
+            handle(slot, request, self._now_ns)
+
+    def _client_disconnected(self, event: ev.ClientDisconnected) -> None:
+        self.sessions.disconnected(event.conn)
+
+    # --- peers ---
+
+    def _message(self, event: ev.MessageReceived) -> None:
+        if self.running is None:
+            return
+        decoded = decode_message(event.data)
+        if decoded is None:
+            self.running.note_junk()
+        else:
+            self.running.received(*decoded, self._now_ns)
+
+    def _peer_disconnected(self, event: ev.PeerDisconnected) -> None:
+        if self.running is not None:
+            self.running.puts.disconnected(event.node)
+
+    # --- disk ---
+
+    def _write_completed(self, event: ev.WriteCompleted) -> None:
+        if self.running is None:
+            self._go_on_starting(lambda startup: startup.write_completed(event.token))
+        else:
+            self.running.write_completed(event.token, self._now_ns)
+
+    def _write_failed(self, event: ev.WriteFailed) -> None:
+        # What reached the disk is unknown and a second sync would lie: stop, let recovery read what is there.
+        self.out.log("error", f"Cannot write {event.path}: {event.error}; stopping, because what is on disk is unknown")
+        self._stop(f"write to {event.path} failed: {event.error}", 1)
+
+    def _read_completed(self, event: ev.ReadCompleted) -> None:
+        if self.running is None:
+            self._go_on_starting(lambda startup: startup.read_completed(event.token, event.data))
+        else:
+            self.running.read_completed(event.token, event.data)
+
+    def _read_failed(self, event: ev.ReadFailed) -> None:
+        if self.running is None:
+            self._stop(f"cannot read {event.path}: {event.error}", 1)
+        else:
+            self.running.read_failed(event.token, event.error)
+
+    # --- time ---
+
+    def _timer_fired(self, _: ev.TimerFired) -> None:
+        self.sessions.tick(self._now_ns)
+        if self.running is not None:
+            self.running.tick(self._now_ns)
+
+    def _poll_finished(self, _: ev.PollFinished) -> None:
+        if self.running is not None:
+            self.running.flush(self._now_ns, self._wall_ns)
+        for action in self.sessions.drain():
+            self.out.add(action)
+
+    def _shutdown_requested(self, _: ev.ShutdownRequested) -> None:
+        if self.running is None:
+            self._stop("shut down before it had started", 0)
+        else:
+            self.running.leave(self._now_ns)
+
+    # --- for checkers and tests ---
+
+    @property
+    def raft(self) -> Any:
+        """The Raft machine, or None while starting."""
+        return self.running.raft if self.running else None
+
+    @property
+    def metadata(self) -> Any:
+        """The replicated state as this node has applied it, or None while starting."""
+        return self.running.metadata if self.running else None
+
+    @property
+    def replicas(self) -> Any:
+        """The copies on this disk by (topic, segment number), or None while starting."""
+        return self.running.store.replicas if self.running else None

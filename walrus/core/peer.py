@@ -1,0 +1,167 @@
+"""Node-to-node messages and their envelope.
+
+A message on the wire is an envelope (``<BQIQIQ``: protocol version, cluster id, sender node, sender storage id,
+recipient node, recipient storage id; zero where not yet known) followed by one msgpack-encoded tagged struct.
+The length prefix around it belongs to the transport.
+"""
+
+import struct
+from typing import Final
+
+import msgspec
+
+Member = tuple[int, int]
+"""(node id, storage id): a node with the disk it had; a node that lost its disk is another member."""
+
+PROTOCOL_VERSION: Final = 1
+_ENVELOPE: Final = struct.Struct("<BQIQIQ")
+ENVELOPE_BYTES: Final = _ENVELOPE.size
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    """Base of all peer messages."""
+
+
+# --- Raft (Ongaro's dissertation; message names as in its figures) ---
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One log entry. ``kind`` is one of the ENTRY_ constants."""
+
+    index: int
+    term: int
+    kind: int
+    data: bytes
+
+
+ENTRY_NORMAL: Final = 0  # data: a metadata command
+ENTRY_NOOP: Final = 1  # a new leader's first entry
+ENTRY_CONFIG: Final = 2  # data: walrus.core.raft.membership.Membership
+
+
+class RequestVote(Message, frozen=True, array_like=True, tag="rv", gc=False):
+    term: int  # of the candidate; for a pre-vote the term it would campaign in
+    last_index: int
+    last_term: int
+    pre: bool
+    transfer: bool  # the old leader asked for this election: ignore leader stickiness
+
+
+class VoteReply(Message, frozen=True, array_like=True, tag="vr", gc=False):
+    term: int
+    granted: bool
+    pre: bool
+
+
+class AppendEntries(Message, frozen=True, array_like=True, tag="ae", gc=False):
+    term: int
+    prev_index: int
+    prev_term: int
+    entries: list[Entry]
+    commit: int
+
+
+class AppendReply(Message, frozen=True, array_like=True, tag="ar", gc=False):
+    term: int
+    success: bool
+    match_index: int  # success: last index known to match and durable; else 0
+    reject_prev: int  # failure: the prev_index that was refused
+    conflict_term: int  # failure: term of the entry at reject_prev, 0 if the log is shorter
+    conflict_index: int  # failure: first index of that term, or last index + 1
+
+
+class Heartbeat(Message, frozen=True, array_like=True, tag="hb", gc=False):
+    """Leader's heartbeat; also grants leases (design section 5)."""
+
+    term: int
+    seq: int  # rises with every round within the term
+    commit: int  # min(commit index, this follower's match index): needs no log-matching check
+    confirmed_seq: int  # newest seq whose reply the leader has from this node (0: none, or the leader lacks a quorum)
+    live: tuple[int, ...]  # nodes whose lease the leader counts as running, ascending
+
+
+class HeartbeatReply(Message, frozen=True, array_like=True, tag="hr", gc=False):
+    term: int
+    seq: int
+
+
+class TimeoutNow(Message, frozen=True, array_like=True, tag="tn", gc=False):
+    term: int
+
+
+# --- Joining and metadata service ---
+
+
+class JoinRequest(Message, frozen=True, array_like=True, tag="jq", gc=False):
+    node: int
+    storage: int
+    address: str
+
+
+class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
+    """``error`` empty: the cluster (id ``cluster``) has taken the request; its leader will call."""
+
+    cluster: int
+    leader: int
+    leader_address: str
+    error: str
+
+
+class Propose(Message, frozen=True, array_like=True, tag="pp", gc=False):
+    """Ask the Raft leader to commit a metadata command (walrus.core.metadata.commands)."""
+
+    rid: int
+    command: bytes
+
+
+class ProposeReply(Message, frozen=True, array_like=True, tag="pr", gc=False):
+    """``index`` > 0: the command was applied at that index with result ``applied``/``reason``; 0: not leader."""
+
+    rid: int
+    index: int
+    applied: bool
+    reason: str
+
+
+class ReadIndex(Message, frozen=True, array_like=True, tag="rq", gc=False):
+    rid: int
+
+
+class ReadIndexReply(Message, frozen=True, array_like=True, tag="ri", gc=False):
+    """``index`` 0: not leader."""
+
+    rid: int
+    index: int
+
+
+RAFT_MESSAGES = (RequestVote, VoteReply, AppendEntries, AppendReply, Heartbeat, HeartbeatReply, TimeoutNow)
+RaftMessage = RequestVote | VoteReply | AppendEntries | AppendReply | Heartbeat | HeartbeatReply | TimeoutNow
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """Who sent a message to whom, as members of which cluster; zero where not yet known."""
+
+    cluster: int
+    sender: int
+    sender_storage: int
+    recipient: int
+    recipient_storage: int
+
+
+def pack_envelope(envelope: Envelope) -> bytes:
+    return _ENVELOPE.pack(
+        PROTOCOL_VERSION,
+        envelope.cluster,
+        envelope.sender,
+        envelope.sender_storage,
+        envelope.recipient,
+        envelope.recipient_storage,
+    )
+
+
+def unpack_envelope(data: bytes) -> Envelope | None:
+    """The envelope of a peer message; None where it is cut short or of another protocol version."""
+    if len(data) < ENVELOPE_BYTES:
+        return None
+    version, *fields = _ENVELOPE.unpack_from(data)
+    return Envelope(*fields) if version == PROTOCOL_VERSION else None

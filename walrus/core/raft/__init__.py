@@ -1,0 +1,1 @@
+"""Raft: leader election, log replication and membership of the metadata group."""

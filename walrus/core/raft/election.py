@@ -1,0 +1,43 @@
+"""Who may vote for whom (dissertation 3.4, 3.6.1, 4.2.3, 9.6), and the count of the votes."""
+
+from walrus.core.peer import RequestVote
+from walrus.core.raft.log import RaftLog
+
+
+def may_grant(
+    request: RequestVote, candidate: int, *, term: int, vote: int, log: RaftLog, leader_is_alive: bool
+) -> bool:
+    """Decide on a vote or pre-vote; ``term`` and ``vote`` are the voter's own, a newer term already adopted.
+
+    A learner, or a node in no configuration, votes too: the candidate's log may hold the entry that made it a
+    voter before its own does, and nobody could be elected if it kept silent.
+    """
+    if leader_is_alive and not request.transfer:
+        return False
+    if not log.is_up_to_date(request.last_index, request.last_term):
+        return False
+    if request.pre:
+        return request.term > term
+    return request.term == term and vote in (0, candidate)
+
+
+class Ballot:
+    """The votes that one candidate has been granted in one (pre-)election; its own vote is among them."""
+
+    __slots__ = ("_granted", "_needed", "_voters")
+
+    def __init__(self, voters: tuple[int, ...], candidate: int, needed: int) -> None:
+        """Open the count: ``needed`` of ``voters`` elect, ``candidate`` has voted for itself."""
+        self._voters = voters
+        self._needed = needed
+        self._granted = {candidate}
+
+    @property
+    def won(self) -> bool:
+        """Whether a quorum has granted its vote."""
+        return len(self._granted) >= self._needed
+
+    def grant(self, node: int) -> None:
+        """Count the vote of ``node``, once, and only where it is a voter."""
+        if node in self._voters:
+            self._granted.add(node)

@@ -1,0 +1,50 @@
+"""What the machine hands to its parent: drained, never called back."""
+
+import enum
+
+import msgspec
+
+from walrus.core.peer import Entry, RaftMessage
+
+
+class Role(enum.Enum):
+    """What a node does at the moment; LEARNER also stands for "in no configuration"."""
+
+    LEARNER = "Learner"
+    FOLLOWER = "Follower"
+    PRE_CANDIDATE = "PreCandidate"
+    CANDIDATE = "Candidate"
+    LEADER = "Leader"
+
+
+class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What must survive a crash besides the log: the current term, and whom this node voted for in it (0:
+    nobody)."""
+
+    term: int = 0
+    vote: int = 0
+
+
+class RaftOutput(msgspec.Struct):
+    """All that happened since the last drain. The lists belong to the parent, but for an empty output
+    (shared)."""
+
+    records: list[HardState | Entry] = []
+    """To be written in this order; an entry at or below the last one written replaces the suffix from
+    there."""
+    messages: list[tuple[int, RaftMessage, bool]] = []
+    """(to, message, durable). Durable: hold back until every record drained so far, these included, is
+    durable."""
+    committed: list[Entry] = []
+    """Newly committed entries, in order and without gaps from one drain to the next, of every kind."""
+    reads: list[tuple[int, int]] = []
+    """(ticket, index) of confirmed reads: apply up to the index, then answer."""
+    failed_reads: list[int] = []
+    """Tickets of reads that this node can no longer confirm: it is not the leader any more."""
+    heartbeat_acks: list[tuple[int, int]] = []
+    """Leader: (peer, seq) of the replies received, each newer than the peer's last."""
+    granted: list[tuple[int, int, int, int]] = []
+    """Follower: (leader, term, seq, confirmed_seq) of the heartbeats replied to, each seq for the first
+    time."""
+    notes: list[str] = []
+    """For the operator's log, such as ``Added learner 2``."""

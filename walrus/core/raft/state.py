@@ -1,0 +1,139 @@
+"""The state that every node keeps, whatever its role (the Raft paper, figure 2), and what may change it.
+
+Invariants: ``applied_index <= commit_index <= log.last_index``, and none of the first two ever falls;
+``persisted_index <= log.last_index``; a change of term, vote or log leaves its record in ``out.records``
+in the order in which it was made.
+"""
+
+from typing import Final
+
+from walrus.core.config import NodeConfig
+from walrus.core.peer import ENTRY_CONFIG, Entry, RaftMessage
+from walrus.core.raft.log import RaftLog
+from walrus.core.raft.membership import Membership, MembershipHistory
+from walrus.core.raft.output import HardState, RaftOutput, Role
+from walrus.core.raft.quorum import majority
+
+LONG_AGO_NS: Final = -(1 << 62)
+FAR_AHEAD_NS: Final = 1 << 62
+
+
+class RaftState:
+    """Term, vote, log, configuration and commit index of one node, and the output of their changes."""
+
+    def __init__(
+        self,
+        node_id: int,
+        storage_id: int,
+        config: NodeConfig,
+        hard_state: HardState,
+        entries: list[Entry],
+        now_ns: int,
+    ) -> None:
+        """Take what was recovered from the disk; the commit index is relearned from 0."""
+        self.node_id = node_id
+        self.storage_id = storage_id
+        self.config = config
+        self.now_ns = now_ns
+        self.dirty = False
+        self.out = RaftOutput()
+
+        self.term = hard_state.term
+        self.vote = hard_state.vote
+        self.log = RaftLog(entries)
+        self.commit_index = 0
+        self.applied_index = 0
+        self.persisted_index = self.log.last_index
+        # False while the term of a leader that needed no vote but its own may not have reached the disk: a
+        # message sent earlier could tell of a term that the node forgets, and then leads a second time with
+        # another log.
+        self.term_durable = True
+        self.live_nodes: tuple[int, ...] = ()
+
+        self._history = MembershipHistory()
+        for entry in entries:
+            if entry.kind == ENTRY_CONFIG:
+                self._history.append(entry.index, Membership.decode(entry.data))
+        self.role = Role.LEARNER
+        self._adopt_membership()
+
+    @property
+    def committed_membership(self) -> Membership:
+        """The newest configuration known to be committed."""
+        return self._history.committed
+
+    @property
+    def membership_change_pending(self) -> bool:
+        """Whether a configuration in the log is not known to be committed."""
+        return self._history.change_pending
+
+    def _adopt_membership(self) -> None:
+        self.membership = self._history.latest
+        self.voters = self.membership.voters
+        self.learners = self.membership.learners
+        self.quorum = majority(len(self.voters))
+        own = self.membership.get(self.node_id)
+        # A node that lost its disk is not the voter of the same number: that one's vote is gone with the
+        # disk.
+        self.is_voter = own is not None and own.voter and own.storage == self.storage_id
+        self.is_only_voter = self.is_voter and len(self.voters) == 1
+
+    def set_hard_state(self, term: int, vote: int) -> None:
+        """Enter ``term``, or vote in the current one."""
+        assert term > self.term or (term == self.term and self.vote in (0, vote)), "a term or vote was taken back"
+        self.term = term
+        self.vote = vote
+        records = self.out.records
+        if records and type(records[-1]) is HardState:
+            records.pop()
+        records.append(HardState(term, vote))
+
+    def append(self, entries: list[Entry]) -> None:
+        """Append ``entries``, the first of which may lie within the log: its suffix is dropped then."""
+        first = entries[0].index
+        changed = False
+        if first <= self.log.last_index:
+            assert first > self.commit_index, f"entry {first} is committed and cannot be replaced"
+            self.log.truncate(first)
+            self.persisted_index = min(self.persisted_index, first - 1)
+            changed = self._history.truncate(first)
+        for entry in entries:
+            self.log.append(entry)
+            if entry.kind == ENTRY_CONFIG:
+                self._history.append(entry.index, Membership.decode(entry.data))
+                changed = True
+        self.out.records.extend(entries)
+        if changed:
+            self._adopt_membership()
+
+    def append_own(self, kind: int, data: bytes) -> int:
+        """Append an entry of the current term; return its index. Leader only."""
+        index = self.log.last_index + 1
+        self.append([Entry(index, self.term, kind, data)])
+        return index
+
+    def advance_commit(self, index: int) -> None:
+        """Commit up to ``index``; lower values are stale and change nothing."""
+        if index <= self.commit_index:
+            return
+        assert index <= self.log.last_index, f"entry {index} is committed but this node, which had it, has lost it"
+        self.commit_index = index
+        for change_index, before, after in self._history.commit(index):
+            self._note_change(change_index, before, after)
+
+    def _note_change(self, index: int, before: Membership, after: Membership) -> None:
+        entry = self.log.entry(index)
+        # Only who led the change through says so: the commit index is relearned after a restart, and others
+        # repeat it.
+        if entry.term != self.term or self.role is not Role.LEADER:
+            return
+        for member in after.members:
+            known = before.get(member.node)
+            if known is None and not member.voter:
+                self.out.notes.append(f"Added learner {member.node}")
+            elif known is not None and member.voter and not known.voter:
+                self.out.notes.append(f"Promoted learner {member.node}")
+
+    def send(self, to: int, message: RaftMessage, *, durable: bool = False) -> None:
+        """Queue a message; ``durable`` ones wait for all records made so far."""
+        self.out.messages.append((to, message, durable))

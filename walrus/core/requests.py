@@ -1,0 +1,27 @@
+"""A client's request while it is under way inside the cluster."""
+
+from walrus.core.clients import Slot
+
+
+class Pending:
+    """One request. ``slot``: its client is connected here; otherwise ``node`` forwarded it as ``rid``."""
+
+    __slots__ = ("deadline_ns", "node", "order", "payload", "rid", "slot", "topic")
+
+    def __init__(
+        self,
+        topic: str,
+        payload: bytes,
+        deadline_ns: int,
+        *,
+        slot: Slot | None = None,
+        node: int = 0,
+        rid: int = 0,
+    ) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.deadline_ns = deadline_ns
+        self.slot = slot
+        self.node = node
+        self.rid = rid
+        self.order = 0  # place among the PUTs that this node took from its clients

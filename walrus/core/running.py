@@ -1,0 +1,342 @@
+"""A node after recovery: the parts, the way of a message to them, and of results between them."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from walrus.core import peer, status
+from walrus.core.clients import ClientSessions
+from walrus.core.codec import AnyMessage
+from walrus.core.config import Deadline, NodeConfig
+from walrus.core.cursors import Cursors
+from walrus.core.fetcher import Fetcher
+from walrus.core.gets import Gets
+from walrus.core.group import Group
+from walrus.core.joining import Joining
+from walrus.core.lease import Lease, LeaseTable
+from walrus.core.leaving import Leaving
+from walrus.core.liveness import Liveness
+from walrus.core.metadata.commands import SEALED, RegisterNode, encode
+from walrus.core.metadata.state import Change, Metadata
+from walrus.core.outbox import Outbox
+from walrus.core.peer import Envelope
+from walrus.core.proposals import Proposals
+from walrus.core.puts import Puts
+from walrus.core.readindex import ReadIndexes
+from walrus.core.rng import Generator
+from walrus.core.segment import messages as sm
+from walrus.core.segment.blockreader import BlockReader
+from walrus.core.segment.recovery import Recoveries
+from walrus.core.segment.repair import Repairs
+from walrus.core.segment.store import ReplicaStore
+from walrus.core.segment.writers import Writers
+from walrus.core.service import Service
+from walrus.core.startup import Ready
+from walrus.core.storage.appender import Tokens
+
+STALL_TICKS: Final = 3  # a tick so many intervals late means that this whole process stood still
+
+
+class Running:
+    """Owns the parts. Each ``_on`` table entry says which part takes a message."""
+
+    def __init__(
+        self, config: NodeConfig, rng: Generator, out: Outbox, tokens: Tokens, sessions: ClientSessions,
+        ready: Ready, files: dict[str, int], now_ns: int,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.out = out
+        self.sessions = sessions
+        out.begin_lifetime(ready.storage, ready.incarnation)
+        me = (config.node_id, ready.storage, ready.incarnation)
+        self.me = me
+        self.metadata = Metadata()
+        self.group = Group(out, config, rng, ready, now_ns)
+        self.raft = self.group.raft
+        self.liveness = Liveness(now_ns)
+        self.lease = Lease(config, self.raft)
+        self.leases = LeaseTable(config)
+        self.proposals = Proposals(out, self.raft)
+        self.reads = ReadIndexes(out, self.raft)
+        self.joining = Joining(out, config, self.raft, now_ns)
+        self.store = ReplicaStore(out, tokens, self.metadata, ready.catalogue_log, ready.copies, files)
+        self.fetcher = Fetcher(out, config, self.metadata, self.liveness)
+        self.cursors = Cursors(config, me, self.metadata, self.lease, self.fetcher, self.proposals)
+        self.writers = Writers(
+            out, config, me, self.metadata, self.raft, self.lease, self.liveness, self.proposals, self.cursors
+        )
+        self.reader = BlockReader(out, tokens, self.store, self.writers)
+        self.recoveries = Recoveries(out, config, self.metadata, self.raft, self.leases)
+        self.repairs = Repairs(out, self.store, self.liveness)
+        self.puts = Puts(out, config, self.metadata, sessions, self.writers)
+        self.gets = Gets(out, config, self.metadata, sessions, self.cursors, self.fetcher)
+        self.service = Service(
+            out, config, self.metadata, self.raft, self.liveness, sessions, self.proposals, self.reads,
+            self.puts, self.gets, self.metrics,
+        )  # fmt: skip
+        self.leaving = Leaving(config, self.raft, self.liveness, self.writers, self.cursors, self.waiting)
+        self._tick_ns = config.heartbeat_interval_ns
+        self._next_tick_ns = now_ns
+        self._announced = 0  # rid of this node's own registration while it is proposed
+        self._junk_said = False
+        self._on = self._table()
+
+    def begin(self, now_ns: int) -> str:
+        """Bootstrap or wait to be called; returns why that is impossible, or ""."""
+        fresh = not self.raft.membership.members
+        info = self._own_info()
+        if fresh and self.config.node_id == 1 and not self.config.join:
+            if self.group.cluster:
+                return ""
+            self.group.bootstrap(info, now_ns)
+        elif fresh and not self.joining.wanted:
+            return (
+                f"node {self.config.node_id} has no data and no cluster to join: give --join HOST:PORT of a "
+                "running node (only node 1 starts a cluster of its own)"
+            )
+        return ""
+
+    def _own_info(self) -> RegisterNode:
+        node, storage, incarnation = self.me
+        return RegisterNode(node, storage, incarnation, self.config.advertise_address, self.config.client_address)
+
+    @property
+    def finished(self) -> bool:
+        """A clean shutdown has done all it can."""
+        return self.leaving.done
+
+    def waiting(self) -> int:
+        """Requests of clients that are still under way here."""
+        return self.puts.waiting + self.gets.waiting + self.service.waiting
+
+    def leave(self, now_ns: int) -> None:
+        self.out.log("info", "Shutting down: handing over segments and leadership")
+        self.leaving.begin(now_ns)
+
+    # --- messages ---
+
+    def _table(self) -> dict[type, Callable[[Envelope, Any, int], None]]:
+        """Which part takes which message: (who sent it, the message, now)."""
+        table: dict[type, Callable[[Envelope, Any, int], None]] = {
+            peer.JoinRequest: lambda e, m, now: self.joining.requested(m, now),
+            peer.JoinReply: lambda e, m, now: self.group.adopt(self.joining.answered(m, now)),
+            peer.Propose: lambda e, m, now: self.proposals.requested(e.sender, m, now),
+            peer.ProposeReply: lambda e, m, now: self.proposals.answered(m),
+            peer.ReadIndex: lambda e, m, now: self.reads.requested(e.sender, m, now),
+            peer.ReadIndexReply: lambda e, m, now: self.reads.answered(m),
+            sm.Append: lambda e, m, now: self.store.append(e.sender, m),
+            sm.AppendAck: lambda e, m, now: self.writers.acknowledged((e.sender, e.sender_storage), m, now),
+            sm.Fence: self._fence,
+            sm.FenceReply: lambda e, m, now: self.recoveries.answered((e.sender, e.sender_storage), m, now),
+            sm.Repair: lambda e, m, now: self.repairs.ordered(e.sender, m, now),
+            sm.ReadBlocks: lambda e, m, now: self.reader.serve(e.sender, m, now),
+            sm.ReadBlocksReply: self._blocks_read,
+            sm.ForwardPuts: lambda e, m, now: self.puts.forwarded(e.sender, m, now),
+            sm.PutsDone: lambda e, m, now: self.puts.answered(m),
+            sm.ForwardGet: lambda e, m, now: self.gets.forwarded(e.sender, m, now),
+            sm.GetDone: lambda e, m, now: self.gets.answered(e.sender, m),
+            sm.GetDelivered: lambda e, m, now: self.cursors.delivered(
+                m.topic, m.segment, m.offset, delivered=m.delivered
+            ),
+        }
+        table.update(dict.fromkeys(peer.RAFT_MESSAGES, self._raft_message))
+        return table
+
+    def received(self, envelope: Envelope, message: AnyMessage, now_ns: int) -> None:
+        """A message from another node; those that are not for this member of this cluster are dropped."""
+        if self.group.admits(envelope, message):
+            self._on[type(message)](envelope, message, now_ns)
+
+    def note_junk(self) -> None:
+        if not self._junk_said:
+            self._junk_said = True
+            self.out.log("warn", "bytes on the raft port that are no message of this protocol version were dropped")
+
+    def _raft_message(self, envelope: Envelope, message: Any, now_ns: int) -> None:
+        self.raft.step(envelope.sender, message, now_ns)
+        if isinstance(message, peer.Heartbeat) and (message.term, envelope.sender) == (
+            self.raft.term,
+            self.raft.leader,
+        ):
+            self.liveness.told(message.live, now_ns)
+
+    def _fence(self, envelope: Envelope, message: sm.Fence, now_ns: int) -> None:
+        self.store.fence(envelope.sender, message)
+        self.writers.fenced((message.topic, message.segment), message.epoch)
+
+    def _blocks_read(self, envelope: Envelope, message: sm.ReadBlocksReply, now_ns: int) -> None:
+        if not self.fetcher.answered(message, now_ns) and not self.repairs.answered(message, now_ns):
+            self.writers.blocks_read(message, now_ns)
+
+    # --- disk ---
+
+    def write_completed(self, token: int, now_ns: int) -> None:
+        if not self.group.write_completed(token):
+            ours = self.store.write_completed(token)
+            assert ours, f"nobody waits for write {token}"
+
+    def read_completed(self, token: int, data: bytes) -> None:
+        ours = self.reader.read_completed(token, data) or self.store.read_completed(token, data)
+        assert ours, f"nobody waits for read {token}"
+
+    def read_failed(self, token: int, error: str) -> None:
+        ours = self.reader.read_failed(token, error) or self.store.read_failed(token, error)
+        assert ours, f"nobody waits for read {token}"
+
+    # --- results between the parts ---
+
+    def settle(self, now_ns: int) -> None:
+        """Carry results from part to part until nothing moves."""
+        own = Envelope(self.out.cluster, self.me[0], self.me[1], self.me[0], self.me[1])
+        local = self.out.local
+        while True:
+            if self.raft.dirty:
+                self._drain_group(now_ns)
+            elif local:
+                message = local.popleft()
+                self._on[type(message)](own, message, now_ns)
+            elif not self._carry(now_ns):
+                return
+
+    def _drain_group(self, now_ns: int) -> None:
+        output = self.group.drain(self.lease, self.leases, now_ns)
+        for entry in output.committed:
+            reason = self.group.apply(entry, self.metadata)
+            self.proposals.committed(entry.index, entry.term, reason)
+            self._changed(self.metadata.drain(), now_ns)
+        for ticket, index in output.reads:
+            self.reads.confirmed(ticket, index)
+        for ticket in output.failed_reads:
+            self.reads.failed(ticket)
+
+    def _changed(self, changes: list[Change], now_ns: int) -> None:
+        for change in changes:
+            if change.segment:
+                self.writers.changed(change.topic, self.metadata.topics[change.topic].segments[change.segment - 1])
+        for change in changes:
+            if change.node:
+                self.group.address_changed(self.metadata.nodes[change.node])
+                continue
+            key = (change.topic, change.segment)
+            segment = self.metadata.topics[change.topic].segments[change.segment - 1]
+            self.recoveries.changed(change.topic, segment, now_ns)
+            self.puts.changed(change.topic, segment)
+            if segment.state == SEALED:
+                self.repairs.sealed(key, segment)
+            replica = self.store.replicas.get(key)
+            if replica is not None:
+                self.store.reconcile(replica, segment)
+        for change in changes:
+            if change.segment == 1:
+                self.service.topic_known(change.topic, now_ns)
+        if changes:
+            self.gets.changed(now_ns)
+
+    def _carry(self, now_ns: int) -> bool:
+        """Move what one part left for another; False if there was nothing."""
+        if self.writers.results:
+            results, self.writers.results = self.writers.results, []
+            for key, result, pendings in results:
+                self.puts.ended(key, result, pendings)
+        elif self.store.progressed:
+            progressed, self.store.progressed = self.store.progressed, {}
+            for key in progressed:
+                self._copy_progressed(key, now_ns)
+        elif fetched := self.fetcher.drain():
+            for done in fetched:
+                self.cursors.fetched(done, now_ns)
+                self.gets.fetched(done)
+        elif self.cursors.results:
+            self.gets.flush()
+        elif outcomes := self.proposals.drain():
+            for outcome in outcomes:
+                if not self.cursors.committed(outcome.rid) and not self.service.outcome(outcome):
+                    self._announced = 0 if outcome.rid == self._announced else self._announced
+        elif passed := self.reads.drain(self.raft.applied_index):
+            for ticket in passed:
+                self.service.caught_up(ticket, now_ns)
+        else:
+            return False
+        return True
+
+    def _copy_progressed(self, key: tuple[str, int], now_ns: int) -> None:
+        self.repairs.progressed(key, now_ns)
+        self.reader.opened(key, now_ns)
+        replica = self.store.replicas.get(key)
+        segment = self.store.segment(key)
+        if replica is not None and segment is not None:
+            self.store.reconcile(replica, segment)
+
+    # --- time ---
+
+    def deadline(self) -> Deadline:
+        raft = self.raft.deadline()
+        return raft if raft.at_ns < self._next_tick_ns else Deadline(self._next_tick_ns, "tick")
+
+    def tick(self, now_ns: int) -> None:
+        """Whatever is due."""
+        late_ns = now_ns - self._next_tick_ns
+        if late_ns > STALL_TICKS * self._tick_ns:
+            self.raft.stalled(late_ns)
+            self.leases.stalled(late_ns, now_ns)
+        if now_ns >= self.raft.deadline().at_ns:
+            self.raft.tick(now_ns)
+        if late_ns < 0:
+            return
+        self._next_tick_ns = now_ns + self._tick_ns
+        self.group.tick(self.leases, self.liveness, now_ns)
+        self.joining.tick(now_ns)
+        self._announce()
+        self.recoveries.tick(now_ns)
+        self.writers.tick(now_ns)
+        self.cursors.tick(now_ns)
+        self.repairs.tick(now_ns)
+        self.fetcher.tick(now_ns)
+        self.puts.tick(now_ns)
+        self.gets.tick(now_ns)
+        self.service.tick(now_ns)
+        self.proposals.tick(now_ns)
+        self.reads.tick(now_ns)
+        self.leaving.tick(now_ns)
+
+    def _announce(self) -> None:
+        """Have the metadata name this lifetime, so that segments of the one before are recovered."""
+        known = self.metadata.nodes.get(self.me[0])
+        info = self._own_info()
+        if self.raft.membership.get(self.me[0]) is None or self._announced:
+            return
+        if known is None or (known.writer, known.address, known.client_address) != (
+            self.me, info.address, info.client_address,
+        ):  # fmt: skip
+            self._announced = self.proposals.submit(encode(info))
+
+    def flush(self, now_ns: int, wall_ns: int) -> None:
+        """The driver's turn ends: send what was gathered, in batches."""
+        self.puts.flush()
+        self.settle(now_ns)
+        self.writers.flush(now_ns, wall_ns)
+        self.settle(now_ns)
+        self.proposals.flush(now_ns)
+        self.reads.flush(now_ns)
+        self.settle(now_ns)
+        self.store.flush()
+        self.group.flush()
+
+    def metrics(self, now_ns: int) -> bytes:
+        """METRICS: the original's keys, and what this node does with its segments."""
+        return status.to_json(
+            {
+                **status.raft_metrics(self.raft, self.config),
+                "cluster": f"{self.out.cluster:016x}",
+                "incarnation": self.me[2],
+                "lease_valid": self.lease.valid(now_ns),
+                "live_nodes": list(self.liveness.live),
+                "topics": len(self.metadata.topics),
+                "open_segments": status.open_segments(self.metadata.topics),
+                "leading_segments": self.writers.count,
+                "copies": len(self.store.replicas),
+                "stuck_segments": self.recoveries.stuck(),
+                "repairs_waiting": self.repairs.waiting,
+                "client_connections": self.sessions.open_connections,
+                "requests_waiting": self.waiting(),
+            }
+        )

@@ -1,0 +1,1 @@
+"""Segments: the data path (design section 4)."""

@@ -1,0 +1,160 @@
+"""Node-to-node messages of the data path."""
+
+from typing import Final
+
+from walrus.core.peer import Message
+
+# Answers to Append and Fence.
+ACCEPTED: Final = 0  # ``length`` records are durable here
+GAP: Final = 1  # ``length`` records are here; the batch starts beyond them
+FENCED: Final = 2  # a higher epoch was promised (``fence_epoch``)
+CLOSED: Final = 3  # the segment is SEALED
+UNTRUSTED: Final = 4  # the copy was lost or is corrupt: counts in no quorum
+MISMATCH: Final = 5  # other bytes are stored at that offset: must never happen
+
+# Modes of ReadBlocks.
+READ_CLIENT: Final = 0  # acknowledged or counted records only
+READ_RECOVERY: Final = 1  # everything durable, from a copy fenced at ``epoch``
+READ_OWN: Final = 2  # a writer's own copy, for those that lag; never asked of another node
+
+# Answers to ReadBlocks.
+READ_OK: Final = 0
+READ_END: Final = 1  # open segment: nothing acknowledged at or after the offset
+READ_ELSEWHERE: Final = 2  # not here, not the writer any more, or no lease: look again
+
+# Answers to forwarded requests.
+DONE: Final = 0
+MOVED: Final = 1  # not admitted, nothing was sent to any replica: route it again
+UNKNOWN: Final = 2  # neither yes nor no is known
+EMPTY: Final = 3
+REFUSED: Final = 4  # not admitted in time; routing it again could let it overtake what came after it
+
+
+class Append(Message, frozen=True, array_like=True, tag="sa", gc=False):
+    """Batches for one copy: whole blocks, the first of which starts at record ``base``. Empty: a probe."""
+
+    topic: str
+    segment: int
+    epoch: int
+    version: int  # of the replica set under which the copy is admitted
+    base: int
+    data: bytes
+
+
+class AppendAck(Message, frozen=True, array_like=True, tag="sk", gc=False):
+    """Only ACCEPTED counts towards a quorum; ``length`` of a refusal is a hint where to go on."""
+
+    topic: str
+    segment: int
+    epoch: int
+    status: int
+    length: int
+    fence_epoch: int
+
+
+class Fence(Message, frozen=True, array_like=True, tag="sf", gc=False):
+    """Admit and acknowledge nothing below ``epoch`` from now on; answer with the length once that is durable."""
+
+    topic: str
+    segment: int
+    epoch: int
+
+
+class FenceReply(Message, frozen=True, array_like=True, tag="sr", gc=False):
+    topic: str
+    segment: int
+    epoch: int  # the fence that is durable here
+    status: int  # ACCEPTED, FENCED (a higher one holds), UNTRUSTED
+    length: int
+
+
+class Repair(Message, frozen=True, array_like=True, tag="sp", gc=False):
+    """Copy the missing suffix up to record ``tail`` from node ``source``, then answer with FenceReply."""
+
+    topic: str
+    segment: int
+    epoch: int
+    tail: int
+    source: int
+
+
+class ReadBlocks(Message, frozen=True, array_like=True, tag="rb", gc=False):
+    rid: int
+    topic: str
+    segment: int
+    offset: int
+    mode: int
+    epoch: int
+    max_bytes: int
+
+
+class ReadBlocksReply(Message, frozen=True, array_like=True, tag="rd", gc=False):
+    """READ_OK: ``data`` holds whole blocks, the first of which contains the offset asked for."""
+
+    rid: int
+    status: int
+    data: bytes
+
+
+class ForwardPuts(Message, frozen=True, array_like=True, tag="fp", gc=False):
+    """PUTs for the segment's writer, in order. ``rid`` names the first, the others count on from it.
+
+    ``rid`` rises with every message of a node, so the writer can tell a repeated or overtaken one.
+    """
+
+    rid: int
+    topic: str
+    segment: int
+    payloads: list[bytes]
+
+
+class PutsDone(Message, frozen=True, array_like=True, tag="fd", gc=False):
+    """``count`` forwarded PUTs from ``rid`` on ended with ``status`` (DONE, MOVED, UNKNOWN, REFUSED)."""
+
+    rid: int
+    count: int
+    status: int
+
+
+class ForwardGet(Message, frozen=True, array_like=True, tag="fg", gc=False):
+    """A GET for the owner of the topic's cursor."""
+
+    rid: int
+    topic: str
+    segment: int
+
+
+class GetDone(Message, frozen=True, array_like=True, tag="gd", gc=False):
+    """``status`` DONE (then ``payload`` of absolute ``offset``), EMPTY or MOVED."""
+
+    rid: int
+    status: int
+    topic: str
+    segment: int  # whose writer owns the cursor
+    offset: int
+    payload: bytes
+
+
+class GetDelivered(Message, frozen=True, array_like=True, tag="gc", gc=False):
+    """The reply of this GET was handed to its client; with ``delivered`` false, it could not be."""
+
+    topic: str
+    segment: int
+    offset: int
+    delivered: bool
+
+
+SegmentMessage = (
+    Append
+    | AppendAck
+    | Fence
+    | FenceReply
+    | Repair
+    | ReadBlocks
+    | ReadBlocksReply
+    | ForwardPuts
+    | PutsDone
+    | ForwardGet
+    | GetDone
+    | GetDelivered
+)

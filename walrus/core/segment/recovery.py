@@ -1,0 +1,207 @@
+"""Seals the segments of dead writers: the Raft leader fences, finds the tail, has it copied, publishes the count.
+
+For each SEALING(e) that this leader committed, with the replica set frozen when it applied:
+
+1. FENCING    fence every member at e; wait until S of them answered with a trustworthy length;
+2. REPAIRING  tail = greatest length among them; have short ones copy up to it, until Q of the set R' hold it
+              (R' is the frozen set, or one with live spares, fenced at e too, in place of dead members);
+3. PROPOSED   commit ``SEALING(e) -> SEALED(tail, R')``, which also opens the next segment.
+
+A leader that finds SEALING(e) from another recoverer commits SEALING(e + 1) first; epochs are never reused.
+"""
+
+from typing import Final
+
+import msgspec
+
+from walrus.core.config import MS, NodeConfig
+from walrus.core.lease import LeaseTable
+from walrus.core.metadata.commands import OPEN, SEALED, SEALING, BeginSealing, Seal, Writer, encode
+from walrus.core.metadata.placement import choose_members, choose_writer
+from walrus.core.metadata.state import Metadata, NodeInfo, Segment, quorums
+from walrus.core.outbox import Outbox
+from walrus.core.peer import Member
+from walrus.core.raft.output import Role
+from walrus.core.raft.raft import Raft
+from walrus.core.segment.messages import ACCEPTED, UNTRUSTED, Fence, FenceReply, Repair
+
+RESEND_NS: Final = 100 * MS
+SPARES_AFTER_NS: Final = 300 * MS
+STUCK_AFTER_NS: Final = 2_000 * MS
+
+
+class Recovery(msgspec.Struct):
+    """One segment under recovery. ``lengths``: durable length of each member fenced at ``epoch``."""
+
+    topic: str
+    segment: Segment
+    epoch: int
+    frozen: tuple[Member, ...]
+    members: tuple[Member, ...]  # R'
+    began_ns: int
+    sent_ns: int
+    lengths: dict[Member, int]
+    untrusted: list[Member]
+    tail: int = -1
+    proposed: bool = False
+    reported: bool = False
+
+    def missing(self) -> str:
+        """What this recovery waits for, in words for the operator."""
+        needed = quorums(len(self.frozen))[1]
+        silent = [str(m[0]) for m in self.frozen if m not in self.lengths and m not in self.untrusted]
+        nodes = ", ".join(str(m[0]) for m in self.frozen)
+        text = f"{len(self.lengths)} of nodes {nodes} have a copy and answered, {needed} must"
+        if silent:
+            text += f"; no answer from {', '.join(silent)}: start these nodes"
+        if self.untrusted:
+            text += f"; lost or corrupt copies on {', '.join(str(m[0]) for m in self.untrusted)}"
+        return text
+
+
+class Recoveries:
+    """Runs on every node, acts only while it leads Raft."""
+
+    def __init__(self, out: Outbox, config: NodeConfig, metadata: Metadata, raft: Raft, leases: LeaseTable) -> None:
+        self._out = out
+        self._config = config
+        self._metadata = metadata
+        self._raft = raft
+        self._leases = leases
+        self._running: dict[tuple[str, int], Recovery] = {}
+        self._begun: dict[tuple[str, int], tuple[int, int]] = {}  # -> (epoch expected, term) of the proposal
+
+    def stuck(self) -> dict[str, str]:
+        """Segments that cannot be sealed as things stand, with the reason."""
+        return {f"{r.topic}:{r.segment.number}": r.missing() for r in self._running.values() if r.reported}
+
+    def _live(self, now_ns: int) -> tuple[int, ...]:
+        return tuple(
+            n for n in self._raft.committed_membership.voters
+            if n == self._out.node_id or self._leases.answering(n, now_ns)
+        )  # fmt: skip
+
+    def tick(self, now_ns: int) -> None:
+        """Find dead writers and orphaned recoveries; drive the running ones."""
+        if self._raft.role is not Role.LEADER:
+            self._running.clear()
+            self._begun.clear()
+            return
+        if self._raft.commit_index and self._raft.log.term(self._raft.applied_index) != self._raft.term:
+            return  # not all that earlier leaders committed has been applied here yet
+        for topic, segment in self._metadata.unsealed.items():
+            if segment.state == SEALING:
+                if (segment.recoverer, segment.recoverer_term) != (self._out.node_id, self._raft.term):
+                    self._begin(topic, segment, now_ns)
+            elif self._writer_gone(segment.writer, now_ns):
+                self._begin(topic, segment, now_ns)
+        for recovery in list(self._running.values()):
+            self._drive(recovery, now_ns)
+
+    def _writer_gone(self, writer: Writer, now_ns: int) -> bool:
+        known = self._metadata.nodes.get(writer[0])
+        if known is None or known.writer != writer:
+            return True
+        return writer[0] != self._out.node_id and self._leases.lapsed(writer[0], now_ns)
+
+    def _begin(self, topic: str, segment: Segment, now_ns: int) -> None:
+        if self._begun.get((topic, segment.number)) == (segment.epoch, self._raft.term):
+            return
+        command = BeginSealing(topic, segment.number, segment.state, segment.epoch, self._out.node_id, self._raft.term)
+        if self._raft.propose(encode(command), now_ns):
+            self._begun[topic, segment.number] = (segment.epoch, self._raft.term)
+
+    def changed(self, topic: str, segment: Segment, now_ns: int) -> None:
+        """The metadata of this segment moved: a SEALING of ours starts a recovery, anything else ends it."""
+        key = (topic, segment.number)
+        self._running.pop(key, None)
+        if segment.state == SEALED:
+            self._begun.pop(key, None)
+        ours = (segment.recoverer, segment.recoverer_term) == (self._out.node_id, self._raft.term)
+        if segment.state != SEALING or not ours or self._raft.role is not Role.LEADER:
+            return
+        members = segment.members
+        recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, [])
+        self._running[key] = recovery
+        self._out.log(
+            "info",
+            f"Sealing {topic}:{segment.number} at epoch {segment.epoch}: writer node {segment.writer[0]} is gone",
+        )
+        for member in members:
+            self._out.send(member[0], Fence(topic, segment.number, segment.epoch))
+
+    def answered(self, sender: Member, message: FenceReply, now_ns: int) -> None:
+        recovery = self._running.get((message.topic, message.segment))
+        if recovery is None or message.epoch != recovery.epoch:
+            return
+        if sender not in recovery.frozen and sender not in recovery.members:
+            return
+        if message.status == ACCEPTED:
+            recovery.lengths[sender] = max(recovery.lengths.get(sender, 0), message.length)
+        elif message.status == UNTRUSTED and sender not in recovery.untrusted:
+            recovery.untrusted.append(sender)
+        self._advance(recovery, now_ns)
+
+    def _drive(self, recovery: Recovery, now_ns: int) -> None:
+        if now_ns - recovery.sent_ns < RESEND_NS:
+            return
+        recovery.sent_ns = now_ns
+        for member in dict.fromkeys(recovery.frozen + recovery.members):
+            if member not in recovery.lengths:
+                self._out.send(member[0], Fence(recovery.topic, recovery.segment.number, recovery.epoch))
+        self._advance(recovery, now_ns)
+        waited_ns = now_ns - recovery.began_ns
+        if recovery.tail >= 0 and not recovery.proposed and waited_ns >= SPARES_AFTER_NS:
+            self._call_spares(recovery, now_ns)
+        if waited_ns >= STUCK_AFTER_NS and recovery.tail < 0 and not recovery.reported:
+            recovery.reported = True
+            text = f"Cannot seal {recovery.topic}:{recovery.segment.number}: {recovery.missing()}"
+            self._out.log("error", text)
+
+    def _advance(self, recovery: Recovery, now_ns: int) -> None:
+        needed = quorums(len(recovery.frozen))[1]
+        fenced = [recovery.lengths[m] for m in recovery.frozen if m in recovery.lengths]
+        if len(fenced) < needed:
+            return
+        if recovery.tail < 0:
+            recovery.tail = max(fenced)
+        holding = [m for m in recovery.members if recovery.lengths.get(m, -1) >= recovery.tail]
+        if len(holding) >= quorums(len(recovery.members))[0]:
+            self._propose(recovery, now_ns)
+            return
+        live = self._live(now_ns)
+        sources = [m for m in recovery.lengths if recovery.lengths[m] >= recovery.tail]
+        source = min(sources, key=lambda m: (m[0] not in live, m))
+        for member in recovery.members:
+            if 0 <= recovery.lengths.get(member, -1) < recovery.tail:
+                repair = Repair(recovery.topic, recovery.segment.number, recovery.epoch, recovery.tail, source[0])
+                self._out.send(member[0], repair)
+
+    def _call_spares(self, recovery: Recovery, now_ns: int) -> None:
+        """Put live nodes in place of members that do not answer."""
+        live = self._live(now_ns)
+        taken = {m[0] for m in recovery.frozen} | {m[0] for m in recovery.members}
+        spares = [self._metadata.nodes[n].member for n in live if n in self._metadata.nodes and n not in taken]
+        members = []
+        for member in recovery.members:
+            if member not in recovery.lengths and spares:
+                members.append(spares.pop(0))
+            else:
+                members.append(member)
+        recovery.members = tuple(sorted(members))
+
+    def _propose(self, recovery: Recovery, now_ns: int) -> None:
+        if recovery.proposed:
+            return
+        after = recovery.segment.writer[0]
+        live, voters, nodes = self._live(now_ns), self._raft.committed_membership.voters, self._metadata.nodes
+        successor: NodeInfo | None = choose_writer(nodes, voters, live, after)
+        if successor is None:
+            return
+        following = choose_members(nodes, voters, live, successor, self._config.target_replicas)
+        command = Seal(
+            recovery.topic, recovery.segment.number, SEALING, recovery.epoch, recovery.tail, recovery.members,
+            successor.writer, following, None,
+        )  # fmt: skip
+        recovery.proposed = bool(self._raft.propose(encode(command), now_ns))
+        assert recovery.segment.state != OPEN

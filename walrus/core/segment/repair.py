@@ -1,0 +1,169 @@
+"""Copies what this disk's copies lack from other members: on a recoverer's order, or because SEALED says more.
+
+Pulls whole blocks, in order, a window at a time; what arrives is admitted like any batch (dense, compared).
+"""
+
+from typing import Final
+
+import msgspec
+
+from walrus.core.config import MS
+from walrus.core.liveness import Liveness
+from walrus.core.metadata.commands import SEALED
+from walrus.core.metadata.state import Segment
+from walrus.core.outbox import Outbox
+from walrus.core.segment.messages import (
+    ACCEPTED,
+    FENCED,
+    READ_CLIENT,
+    READ_OK,
+    READ_RECOVERY,
+    ReadBlocks,
+    ReadBlocksReply,
+    Repair,
+)
+from walrus.core.segment.replica import LOST, READY, Key, Replica
+from walrus.core.segment.store import ReplicaStore
+
+PULL_BYTES: Final = 1 << 20
+ASK_AGAIN_NS: Final = 500 * MS
+PULLS_MAX: Final = 8  # segments repaired at once because SEALED says more
+
+
+class Pull(msgspec.Struct):
+    """One copy being completed. ``epoch`` > 0: ordered by a recoverer, who is told at the end."""
+
+    key: Key
+    tail: int
+    epoch: int
+    source: int
+    requester: int
+    rid: int = 0
+    asked_ns: int = 0
+    attempt: int = 0
+
+
+class Repairs:
+    """At most one pull per copy."""
+
+    def __init__(self, out: Outbox, store: ReplicaStore, liveness: Liveness) -> None:
+        self._out = out
+        self._store = store
+        self._liveness = liveness
+        self._pulls: dict[Key, Pull] = {}
+        self._by_rid: dict[int, Pull] = {}
+        self._short: dict[Key, None] = {}  # sealed copies to look at
+
+    @property
+    def waiting(self) -> int:
+        return len(self._pulls) + len(self._short)
+
+    # --- ordered by a recoverer ---
+
+    def ordered(self, sender: int, message: Repair, now_ns: int) -> None:
+        """Copy up to ``tail`` under the fence that this copy has promised; repeated orders are harmless."""
+        key = (message.topic, message.segment)
+        replica = self._store.replicas.get(key)
+        if replica is None or replica.state != READY or replica.fence_durable != message.epoch:
+            return
+        if replica.fence_epoch > message.epoch:
+            self._store.answer_fence(sender, replica, FENCED)
+            return
+        pull = self._pulls.get(key)
+        if pull is None or pull.epoch != message.epoch or pull.source != message.source:
+            self._end(key)
+            pull = self._pulls[key] = Pull(key, message.tail, message.epoch, message.source, sender)
+        self.progressed(key, now_ns)
+
+    # --- because SEALED says more ---
+
+    def sealed(self, key: Key, segment: Segment) -> None:
+        """A SEALED segment that this disk should hold a copy of; completed in the background if it is short."""
+        replica = self._store.get(key)
+        if not replica.complete and (self._out.node_id, self._out.storage_id) in segment.members:
+            self._short[key] = None
+
+    def tick(self, now_ns: int) -> None:
+        """Start background repairs, ask again where no answer came."""
+        for pull in list(self._pulls.values()):
+            if now_ns - pull.asked_ns >= ASK_AGAIN_NS:
+                self._ask(pull, now_ns)
+        for key in list(self._short):
+            if len(self._pulls) >= PULLS_MAX:
+                break
+            self._look_at(key, now_ns)
+
+    def _look_at(self, key: Key, now_ns: int) -> None:
+        replica = self._store.get(key)
+        segment = self._store.segment(key)
+        if replica.complete or segment is None or segment.state != SEALED:
+            del self._short[key]
+            return
+        if not self._store.open(replica) or not replica.settled or key in self._pulls:
+            return
+        if replica.state == LOST:
+            self._out.log("warn", f"{replica.path}: lost copy is filled again from its peers")
+            self._store.reset(replica)
+        elif replica.length >= segment.count:
+            self._store.reconcile(replica, segment)
+        else:
+            self._pulls[key] = pull = Pull(key, segment.count, 0, 0, 0)
+            self._ask(pull, now_ns)
+
+    # --- pulling ---
+
+    def progressed(self, key: Key, now_ns: int) -> None:
+        """The copy's durable state moved: ask for more, or tell that the tail is reached."""
+        pull = self._pulls.get(key)
+        if pull is None:
+            return
+        replica = self._store.get(key)
+        if pull.epoch and replica.fence_epoch != pull.epoch:
+            self._end(key)
+        elif replica.durable_length >= pull.tail:
+            if replica.settled:
+                self._end(key)
+                if pull.epoch:
+                    self._store.answer_fence(pull.requester, replica, ACCEPTED)
+        elif not pull.rid and replica.length == replica.durable_length:
+            self._ask(pull, now_ns)
+
+    def _ask(self, pull: Pull, now_ns: int) -> None:
+        replica = self._store.get(pull.key)
+        source = pull.source or self._other_member(pull)
+        self._by_rid.pop(pull.rid, None)
+        pull.asked_ns = now_ns
+        pull.attempt += 1
+        pull.rid = self._out.rid()
+        self._by_rid[pull.rid] = pull
+        mode = READ_RECOVERY if pull.epoch else READ_CLIENT
+        if source:
+            self._out.send(source, ReadBlocks(pull.rid, *pull.key, replica.length, mode, pull.epoch, PULL_BYTES))
+
+    def _other_member(self, pull: Pull) -> int:
+        segment = self._store.segment(pull.key)
+        others = [m[0] for m in segment.members if m[0] != self._out.node_id] if segment else []
+        live = [n for n in others if n in self._liveness.live] or others
+        return live[pull.attempt % len(live)] if live else 0
+
+    def answered(self, message: ReadBlocksReply, now_ns: int) -> bool:
+        """Take pulled blocks; False if the read was not ours."""
+        pull = self._by_rid.pop(message.rid, None)
+        if pull is None:
+            return False
+        pull.rid = 0
+        replica = self._store.get(pull.key)
+        if pull.epoch and replica.fence_epoch != pull.epoch:
+            self._end(pull.key)
+        elif message.status == READ_OK:
+            self._take(replica, message.data)
+        return True
+
+    def _take(self, replica: Replica, data: bytes) -> None:
+        if not self._store.admit_pulled(replica, data):
+            self._out.log("error", f"{replica.path}: blocks copied from a peer do not continue this copy; refused")
+
+    def _end(self, key: Key) -> None:
+        pull = self._pulls.pop(key, None)
+        if pull is not None:
+            self._by_rid.pop(pull.rid, None)

@@ -1,0 +1,139 @@
+"""One copy of a segment on this disk: what is admitted, what is durable, which epoch is fenced.
+
+Rules (dense replicas): a batch is admitted at exactly the length; a duplicate is compared, never used to truncate;
+nothing below the fenced epoch is admitted or acknowledged from the receipt of the fence on.
+"""
+
+from typing import Final
+
+from walrus.core.actions import Write
+from walrus.core.segment.messages import ACCEPTED, FENCED, GAP, MISMATCH
+from walrus.core.storage.appender import Appender, Tokens
+from walrus.core.storage.blocks import FILE_HEADER_BYTES, BlockIndex, BlockInfo
+
+UNREAD: Final = 0  # a file from an earlier lifetime, not looked at yet
+READING: Final = 1
+READY: Final = 2
+LOST: Final = 3  # missing or corrupt: "unknown", in no quorum until repaired
+STATE_NAMES: Final = ("UNREAD", "READING", "READY", "LOST")
+
+Key = tuple[str, int]
+"""(topic, segment number)."""
+
+
+def segment_path(key: Key) -> str:
+    return f"user_data/{key[0]}:{key[1]}.wal"
+
+
+class Replica:
+    """Invariants: ``durable_length <= length``; ``fence_durable <= fence_epoch``; acknowledged only if ``held``."""
+
+    __slots__ = (
+        "_flying_length",
+        "ack_to",
+        "appender",
+        "complete",
+        "durable_length",
+        "fence_durable",
+        "fence_epoch",
+        "fence_waiters",
+        "held",
+        "held_token",
+        "held_version",
+        "index",
+        "key",
+        "path",
+        "repair",
+        "state",
+        "version",
+    )
+
+    def __init__(self, key: Key, state: int) -> None:
+        self.key = key
+        self.path = segment_path(key)
+        self.state = state
+        self.index = BlockIndex()
+        self.appender: Appender | None = None
+        self.durable_length = 0
+        self._flying_length = 0
+        self.fence_epoch = 0
+        self.fence_durable = 0
+        self.fence_waiters: list[tuple[int, int]] = []  # (node, epoch)
+        self.ack_to: dict[int, int] = {}  # node -> epoch of what it appended and waits for
+        self.version = 0  # of the latest admission
+        self.held = False  # the catalogue durably notes this copy
+        self.held_version = 0  # the version the catalogue notes, or is about to
+        self.held_token = 0
+        self.complete = False
+        self.repair: tuple[int, int, int] | None = None  # (epoch, tail, requesting node)
+
+    @property
+    def length(self) -> int:
+        """Records admitted."""
+        return self.index.length
+
+    def opened(self, index: BlockIndex, tokens: Tokens) -> None:
+        """The file was read (or is known to be empty): go on behind its last sound block."""
+        self.state = READY
+        self.index = index
+        self.durable_length = self._flying_length = index.length
+        end = index.end_position if index.length else 0
+        self.appender = Appender(self.path, tokens, end)
+
+    def check(self, epoch: int, blocks: list[BlockInfo], base: int) -> int:
+        """What admitting these blocks would be: ACCEPTED (wholly or partly new, or a known duplicate) or a refusal."""
+        if epoch < self.fence_epoch:
+            return FENCED
+        if base > self.length:
+            return GAP
+        index = self.index
+        for block in blocks:
+            if block.base >= index.length:
+                break
+            number = index.find(block.base)
+            if index.bases[number] != block.base or index.crcs[number] != block.crc:
+                return MISMATCH
+        return ACCEPTED
+
+    def admit(self, data: bytes, blocks: list[BlockInfo], header: bytes) -> list[tuple[BlockInfo, bytes]]:
+        """Append those of the checked ``blocks`` that are new; returns them with their bytes."""
+        assert self.appender is not None
+        new = []
+        for block in blocks:
+            if block.base < self.index.length:
+                continue
+            if not self.index.length:
+                self.appender.append(header)
+            raw = data[block.position : block.position + block.size] if len(blocks) > 1 else data
+            self.appender.append(raw)
+            self.index.add(block)
+            new.append((block, raw))
+        return new
+
+    def flush(self) -> Write | None:
+        write = self.appender.flush() if self.appender else None
+        if write is not None:
+            self._flying_length = self.index.length
+        return write
+
+    def write_completed(self, token: int) -> None:
+        assert self.appender is not None
+        self.appender.completed(token)
+        self.durable_length = self._flying_length
+
+    @property
+    def settled(self) -> bool:
+        """All that was admitted is durable and noted, so the length may be told to a recoverer."""
+        if self.state != READY or self.appender is None or not self.appender.idle:
+            return self.state == LOST
+        return self.held or not self.length
+
+    def cut(self, length: int) -> int:
+        """Forget records from ``length`` on (a block border); returns the file size in bytes that remains."""
+        assert self.appender is not None
+        assert self.appender.idle
+        self.index.truncate(length)
+        self.durable_length = self._flying_length = self.index.length
+        size = self.index.end_position if self.index.length else 0
+        self.appender.durable_end = size
+        return max(size, FILE_HEADER_BYTES) if self.index.length else 0

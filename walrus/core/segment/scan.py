@@ -1,0 +1,124 @@
+"""Reads a segment file after a restart and decides what of it can be trusted, chunk by chunk.
+
+| header            | after the last sound block            | noted in the catalogue | verdict        |
+|-------------------|---------------------------------------|------------------------|----------------|
+| file missing      |                                       | no                     | SOUND, empty   |
+| file missing      |                                       | yes                    | LOST           |
+| torn or foreign   |                                       | no                     | TORN, empty    |
+| torn or foreign   |                                       | yes                    | LOST           |
+| sound             | zeros or the end                      | any                    | SOUND          |
+| sound             | other bytes, but no sound block later | any                    | TORN, cut      |
+| sound             | a sound block later                   | any                    | LOST (a hole)  |
+"""
+
+from typing import Final
+
+import msgspec
+
+from walrus.core.storage.blocks import (
+    BLOCK_HEADER_BYTES,
+    BLOCK_MAGIC,
+    FILE_HEADER_BYTES,
+    BlockIndex,
+    SegmentHeader,
+    announced_size,
+    block_at,
+    decode_header,
+)
+
+CHUNK_BYTES: Final = 1 << 20
+
+SOUND: Final = 0
+TORN: Final = 1  # sound up to the index's end; cut there before appending
+LOST: Final = 2
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    state: int
+    index: BlockIndex
+    reason: str
+
+
+class Scan:
+    """One pass over a file: ask ``next_read()``, feed what was read, until ``feed`` returns a verdict."""
+
+    def __init__(self, size_bytes: int, expected: SegmentHeader, *, held: bool) -> None:
+        self._size = size_bytes
+        self._expected = expected
+        self._held = held
+        self._index = BlockIndex()
+        self._buffer = b""  # bytes from _index.end_position on, while blocks are sound
+        self._read_to = 0
+        self._header_done = False
+        self._dirty = False
+        self._in_tail = False
+
+    def next_read(self) -> tuple[int, int]:
+        """(offset, length) of the next read."""
+        need = announced_size(self._buffer, 0) - len(self._buffer)
+        return self._read_to, max(CHUNK_BYTES, need)
+
+    def feed(self, data: bytes) -> Verdict | None:
+        """Take what was read at the offset asked for; a verdict once the file is judged."""
+        self._read_to += len(data)
+        at_end = not data or self._read_to >= self._size
+        self._buffer += data
+        if not self._header_done and (verdict := self._judge_header(at_end)) is not None:
+            return verdict
+        if not self._header_done:
+            return None
+        if not self._in_tail:
+            self._take_blocks(at_end)
+        if self._in_tail and self._sound_block_in_tail():
+            return Verdict(LOST, BlockIndex(), f"corrupt block at byte {self._index.end_position} before sound ones")
+        if not at_end:
+            return None
+        if self._dirty:
+            return Verdict(TORN, self._index, f"torn tail at byte {self._index.end_position}")
+        return Verdict(SOUND, self._index, "")
+
+    def _judge_header(self, at_end: bool) -> Verdict | None:
+        if len(self._buffer) < FILE_HEADER_BYTES and not at_end:
+            return None
+        header = decode_header(self._buffer)
+        expected = self._expected
+        if header is None or (header.topic, header.segment) != (expected.topic, expected.segment):
+            if self._held:
+                return Verdict(LOST, BlockIndex(), "corrupt or foreign header at byte 0")
+            return Verdict(TORN, self._index, "header never became durable")
+        if (header.node, header.storage) != (expected.node, expected.storage):
+            return Verdict(
+                LOST, BlockIndex(), f"copy of node {header.node} (storage id {header.storage:016x}), not ours"
+            )
+        self._header_done = True
+        self._buffer = self._buffer[FILE_HEADER_BYTES:]
+        return None
+
+    def _take_blocks(self, at_end: bool) -> None:
+        position = 0
+        while (
+            (block := block_at(self._buffer, position)) is not None and block.base == self._index.length and block.count
+        ):
+            self._index.add(block)
+            position += block.size
+        self._buffer = self._buffer[position:]
+        complete_header = len(self._buffer) >= BLOCK_HEADER_BYTES
+        announced = announced_size(self._buffer, 0)
+        fits_in_file = self._index.end_position + announced <= self._size
+        wants_more = not complete_header or (announced > len(self._buffer) and fits_in_file)
+        if at_end or not wants_more:
+            self._in_tail = True
+
+    def _sound_block_in_tail(self) -> bool:
+        """Look for a sound block anywhere after the last good one; keeps what may be the start of one."""
+        self._dirty = self._dirty or bool(self._buffer.strip(b"\0"))
+        position = self._buffer.find(BLOCK_MAGIC)
+        while position >= 0:
+            if block_at(self._buffer, position) is not None:
+                return True
+            if announced_size(self._buffer, position) > len(self._buffer) - position and self._read_to < self._size:
+                self._buffer = self._buffer[position:]
+                return False
+            position = self._buffer.find(BLOCK_MAGIC, position + 1)
+        self._buffer = self._buffer[-(BLOCK_HEADER_BYTES - 1) :]
+        return False

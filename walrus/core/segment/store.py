@@ -1,0 +1,303 @@
+"""All segment copies on this disk: admits batches, promises fences, answers with what is durable.
+
+Serves any writer and any recoverer alike, the node's own included (they send local messages).
+"""
+
+from typing import Final
+
+from walrus.core.actions import Delete
+from walrus.core.metadata.commands import SEALED, SEALING
+from walrus.core.metadata.state import Metadata, Segment
+from walrus.core.outbox import Outbox
+from walrus.core.segment.cache import BlockCache
+from walrus.core.segment.messages import (
+    ACCEPTED,
+    CLOSED,
+    FENCED,
+    UNTRUSTED,
+    Append,
+    AppendAck,
+    Fence,
+    FenceReply,
+)
+from walrus.core.segment.opener import Opener
+from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica
+from walrus.core.storage.appender import Tokens
+from walrus.core.storage.blocks import BlockIndex, BlockInfo, encode_header, split_blocks
+from walrus.core.storage.catalogue import CatalogueState, Complete, Dropped, Fenced, Held, encode_record
+from walrus.core.storage.recordlog import RecordLog
+
+_HELD: Final = 0
+_FENCED: Final = 1
+
+
+class ReplicaStore:
+    """Copies by (topic, segment). ``progressed`` collects copies whose durable state moved, for repairs to go on."""
+
+    def __init__(
+        self, out: Outbox, tokens: Tokens, metadata: Metadata, catalogue: RecordLog, known: CatalogueState | None,
+        files: dict[str, int],
+    ) -> None:  # fmt: skip
+        self._out = out
+        self._tokens = tokens
+        self._metadata = metadata
+        self._catalogue = catalogue
+        self.opener = Opener(out, tokens, files)
+        self.cache = BlockCache(64 << 20)
+        self.replicas: dict[Key, Replica] = {}
+        self.progressed: dict[Key, None] = {}
+        self._dirty: dict[Key, None] = {}
+        self._writes: dict[int, Replica] = {}
+        self._deletes: dict[int, Replica] = {}
+        self._queued: dict[Key, list[tuple[int, Append | Fence]]] = {}
+        self._notes: dict[
+            int, list[tuple[Replica, int, int]]
+        ] = {}  # catalogue token -> (copy, _HELD or _FENCED, value)
+        for key, copy in (known.copies if known else {}).items():
+            replica = self.replicas[key] = Replica(key, UNREAD)
+            replica.fence_epoch = replica.fence_durable = copy.fence_epoch
+            replica.held = copy.held
+            replica.version = replica.held_version = copy.version
+            replica.complete = copy.complete
+
+    def get(self, key: Key) -> Replica:
+        """The copy of this segment; an empty one if there is none yet."""
+        replica = self.replicas.get(key)
+        if replica is None:
+            replica = self.replicas[key] = Replica(key, UNREAD)
+        return replica
+
+    def segment(self, key: Key) -> Segment | None:
+        topic = self._metadata.topics.get(key[0])
+        return topic.segment(key[1]) if topic else None
+
+    def open(self, replica: Replica) -> bool:
+        """True if the copy can be used now; otherwise it opens and ``progressed`` will name it."""
+        return self.opener.open(replica)
+
+    # --- requests of writers and recoverers ---
+
+    def append(self, sender: int, message: Append) -> None:
+        """A writer's batch, or its probe."""
+        replica = self.get((message.topic, message.segment))
+        if not self.open(replica):
+            self._queued.setdefault(replica.key, []).append((sender, message))
+            return
+        blocks = split_blocks(message.data)
+        if blocks is None:
+            self._out.log("error", f"node {sender} sent a corrupt batch for {message.topic}:{message.segment}; refused")
+            return
+        status = self._admissible(replica, message, blocks)
+        if status != ACCEPTED:
+            length, fence = replica.length, replica.fence_epoch
+            refusal = AppendAck(message.topic, message.segment, message.epoch, status, length, fence)
+            self._out.send(sender, refusal)
+            return
+        replica.version = max(replica.version, message.version)
+        new = self._admit(replica, message.data, blocks)
+        replica.ack_to[sender] = message.epoch
+        if replica.durable_length:
+            self._note_held(replica)
+        if not new:
+            self._acknowledge(replica)
+
+    def _admissible(self, replica: Replica, message: Append, blocks: list[BlockInfo]) -> int:
+        segment = self.segment(replica.key)
+        if segment is not None and segment.state == SEALED:
+            return CLOSED
+        if segment is not None and message.epoch < segment.epoch:
+            return FENCED
+        if replica.state == LOST:
+            return UNTRUSTED
+        return replica.check(message.epoch, blocks, message.base)
+
+    def _admit(self, replica: Replica, data: bytes, blocks: list[BlockInfo]) -> bool:
+        new = replica.admit(data, blocks, encode_header(self.opener.header(replica.key)))
+        for block, raw in new:
+            self.cache.put(replica.key, block.base, raw)
+        if new:
+            self._dirty[replica.key] = None
+        return bool(new)
+
+    def admit_pulled(self, replica: Replica, data: bytes) -> bool:
+        """Append blocks copied from a peer; False if they are corrupt, do not continue or do not match the copy."""
+        blocks = split_blocks(data)
+        if not blocks or replica.state != READY:
+            return False
+        if replica.check(replica.fence_epoch, blocks, blocks[0].base) != ACCEPTED:
+            return False
+        self._admit(replica, data, blocks)
+        return True
+
+    def fence(self, sender: int, message: Fence) -> None:
+        """Promise to admit and acknowledge nothing below the epoch; answered once that is durable."""
+        replica = self.get((message.topic, message.segment))
+        if not self.open(replica):
+            self._queued.setdefault(replica.key, []).append((sender, message))
+            return
+        if message.epoch < replica.fence_epoch:
+            self.answer_fence(sender, replica, FENCED)
+            return
+        if message.epoch > replica.fence_epoch:
+            replica.fence_epoch = message.epoch
+            replica.ack_to.clear()
+            self._note(replica, Fenced(*replica.key, message.epoch), _FENCED, message.epoch)
+        if (sender, message.epoch) not in replica.fence_waiters:
+            replica.fence_waiters.append((sender, message.epoch))
+        self._answer_fences(replica)
+
+    def answer_fence(self, to: int, replica: Replica, status: int) -> None:
+        epoch = replica.fence_epoch if status == FENCED else replica.fence_durable
+        self._out.send(to, FenceReply(*replica.key, epoch, status, replica.durable_length))
+
+    def _answer_fences(self, replica: Replica) -> None:
+        if not replica.fence_waiters or not replica.settled:
+            return
+        waiting = []
+        for node, epoch in replica.fence_waiters:
+            if epoch < replica.fence_epoch:
+                self.answer_fence(node, replica, FENCED)
+            elif epoch <= replica.fence_durable:
+                self.answer_fence(node, replica, UNTRUSTED if replica.state == LOST else ACCEPTED)
+            else:
+                waiting.append((node, epoch))
+        replica.fence_waiters = waiting
+
+    def _acknowledge(self, replica: Replica) -> None:
+        if not replica.ack_to or (replica.length and (not replica.held or replica.held_token)):
+            return
+        for node, epoch in replica.ack_to.items():
+            ack = AppendAck(*replica.key, epoch, ACCEPTED, replica.durable_length, replica.fence_epoch)
+            self._out.send(node, ack)
+        if replica.durable_length == replica.length:
+            replica.ack_to.clear()
+
+    # --- durability ---
+
+    def flush(self) -> None:
+        """Issue the writes of all copies that have something to write and none in flight."""
+        if self._dirty:
+            dirty, self._dirty = self._dirty, {}
+            for key in dirty:
+                self._flush_one(self.replicas[key])
+        write = self._catalogue.appender.flush()
+        if write is not None:
+            self._out.add(write)
+
+    def _flush_one(self, replica: Replica) -> None:
+        write = replica.flush()
+        if write is not None:
+            self._writes[write.token] = replica
+            self._out.add(write)
+
+    def _note(self, replica: Replica, record: object, kind: int, value: int) -> int:
+        token = self._catalogue.append(encode_record(record))
+        self._notes.setdefault(token, []).append((replica, kind, value))
+        return token
+
+    def _note_held(self, replica: Replica) -> None:
+        if replica.held_version < replica.version or not (replica.held or replica.held_token):
+            replica.held_version = replica.version
+            replica.held_token = self._note(replica, Held(*replica.key, replica.version), _HELD, 0)
+
+    def write_completed(self, token: int) -> bool:
+        """Take a completed write; False if the token is not one of ours."""
+        replica = self._writes.pop(token, None)
+        if replica is not None:
+            replica.write_completed(token)
+            self._flush_one(replica)
+            self._note_held(replica)
+            self._moved(replica)
+            return True
+        if token == self._catalogue.appender.flying_token:
+            self._catalogue.appender.completed(token)
+            for noted, kind, value in self._notes.pop(token, ()):
+                self._noted(noted, kind, value, token)
+            return True
+        return self._deleted(token) or self._opened(self.opener.write_completed(token))
+
+    def _noted(self, replica: Replica, kind: int, value: int, token: int) -> None:
+        if kind == _FENCED:
+            replica.fence_durable = max(replica.fence_durable, value)
+        elif token == replica.held_token:
+            replica.held = True
+            replica.held_token = 0
+        self._moved(replica)
+
+    def _moved(self, replica: Replica) -> None:
+        self._acknowledge(replica)
+        self._answer_fences(replica)
+        self.progressed[replica.key] = None
+
+    def read_completed(self, token: int, data: bytes) -> bool:
+        return self._opened(self.opener.read_completed(token, data))
+
+    def read_failed(self, token: int, error: str) -> bool:
+        return self._opened(self.opener.read_failed(token, error))
+
+    def _opened(self, ours: bool) -> bool:
+        if ours:
+            opened, self.opener.opened = self.opener.opened, []
+            for replica in opened:
+                if replica.state == READY and replica.durable_length:
+                    self._note_held(replica)  # the process ended between the first batch and its note
+                self._take_queued(replica.key)
+                self._moved(replica)
+        return ours
+
+    def _take_queued(self, key: Key) -> None:
+        for sender, message in self._queued.pop(key, ()):
+            if isinstance(message, Append):
+                self.append(sender, message)
+            else:
+                self.fence(sender, message)
+
+    # --- what the metadata decided ---
+
+    def reconcile(self, replica: Replica, segment: Segment) -> None:
+        """Bring a copy in line with the metadata: drop what lies above a SEALED count, or a copy no longer wanted.
+
+        A copy is not dropped on the word of a set older than its latest admission, nor while its segment is SEALING.
+        """
+        if (self._out.node_id, self._out.storage_id) not in segment.members:
+            if segment.state != SEALING and segment.version >= replica.version:
+                self._drop(replica)
+            return
+        if segment.state != SEALED or replica.complete or not self.open(replica):
+            return
+        if replica.state != READY or not replica.settled:
+            return
+        if replica.length > segment.count:
+            self.opener.cut(replica, segment.count)
+        elif replica.length == segment.count:
+            replica.complete = True
+            replica.repair = None
+            self._catalogue.append(encode_record(Complete(*replica.key, segment.count)))
+            if segment.count:
+                self.opener.cut(replica, segment.count)
+
+    def reset(self, replica: Replica) -> None:
+        """Give up a lost copy of a SEALED segment, to be filled again from a peer."""
+        assert replica.state == LOST
+        replica.opened(BlockIndex(), self._tokens)
+        if self.opener.has_file(replica):
+            self.opener.cut(replica, 0)
+
+    def _drop(self, replica: Replica) -> None:
+        if replica.state == UNREAD and not replica.held and not self.opener.has_file(replica):
+            del self.replicas[replica.key]
+        elif replica.state == UNREAD or replica.settled:
+            replica.state = READING
+            self._catalogue.append(encode_record(Dropped(*replica.key)))
+            token = self._tokens.take()
+            self._deletes[token] = replica
+            self._out.add(Delete(replica.path, token))
+
+    def _deleted(self, token: int) -> bool:
+        replica = self._deletes.pop(token, None)
+        if replica is None:
+            return False
+        self.opener.forget_file(replica)
+        del self.replicas[replica.key]
+        self._take_queued(replica.key)
+        return True

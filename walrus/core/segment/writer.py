@@ -1,0 +1,283 @@
+"""The one writer of an open segment: builds batches, feeds the copies, acknowledges what a quorum holds.
+
+::
+
+    WRITING --limit reached, or told to roll--> DRAINING --nothing pending--> PROPOSED --SEALED applied--> (gone)
+    any of them --a higher epoch is seen--> STOPPED
+
+Only PUTs that no copy was ever sent (``unsent``) move on to the next leader; those that were sent and are not
+acknowledged when the writer stops are *unknown*. After proposing the seal nothing is pending or acknowledged.
+While a change of the replica set is under way (from before it is first proposed until its outcome is known)
+acknowledgements and reads need a quorum of the old set and one of the new.
+"""
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from walrus.core.metadata.commands import OPEN, ChangeSet, Seal, Writer
+from walrus.core.metadata.state import NodeInfo, Segment, quorums
+from walrus.core.outbox import Outbox
+from walrus.core.peer import Member
+from walrus.core.requests import Pending
+from walrus.core.segment.messages import (
+    ACCEPTED,
+    CLOSED,
+    DONE,
+    FENCED,
+    GAP,
+    MOVED,
+    REFUSED,
+    UNKNOWN,
+    Append,
+    AppendAck,
+)
+from walrus.core.segment.replica import Key
+from walrus.core.segment.targets import MAX_UNACKED_BYTES, PROBE_AFTER_NS, Target, held_by_quorum
+from walrus.core.storage.blocks import BLOCK_HEADER_BYTES, FILE_HEADER_BYTES, encode_block, split_blocks
+
+WRITING: Final = 0
+DRAINING: Final = 1
+PROPOSED: Final = 2
+STOPPED: Final = 3
+
+MAX_BLOCK_BYTES: Final = 1 << 20  # a single record may be larger
+MAX_BLOCKS_IN_FLIGHT: Final = 2
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """When a segment is full."""
+
+    entries: int
+    size_bytes: int
+
+
+class SegmentWriter:
+    """Invariant: ``acked <= length``; ``in_flight`` holds the origins of records ``acked`` to ``length``, in order."""
+
+    def __init__(self, out: Outbox, topic: str, segment: Segment, limits: Limits) -> None:
+        self._out = out
+        self.key: Key = (topic, segment.number)
+        self.writer: Writer = segment.writer
+        self.epoch = segment.epoch
+        self.members = segment.members
+        self.version = segment.version
+        self.changing: tuple[Member, ...] | None = None  # the wanted set, while it catches up or is proposed
+        self.joint = False  # the change may have been proposed: both quorums are needed
+        self._limits = limits
+        self.state = WRITING
+        self.length = 0  # records put into batches
+        self.acked = 0
+        self._size = FILE_HEADER_BYTES
+        self.unsent: deque[Pending] = deque()
+        self.in_flight: deque[tuple[int, list[Pending]]] = deque()  # (record behind the batch, who waits)
+        self.results: list[tuple[int, list[Pending]]] = []  # (DONE, MOVED, REFUSED or UNKNOWN, who waited)
+        self.targets: dict[int, Target] = {member[0]: Target(member) for member in segment.members}
+
+    # --- requests ---
+
+    def put(self, pending: Pending) -> None:
+        self.unsent.append(pending)
+
+    @property
+    def readable(self) -> bool:
+        """Reads of acknowledged records may be served (given a lease)."""
+        return self.state != STOPPED
+
+    @property
+    def full(self) -> bool:
+        return self.length >= self._limits.entries or self._size >= self._limits.size_bytes
+
+    def flush(self, now_ns: int, wall_ns: int, *, lease: bool) -> None:
+        """Put what waits into batches and send them; without a lease nothing is admitted."""
+        while self.unsent and lease and self.state == WRITING and len(self.in_flight) < MAX_BLOCKS_IN_FLIGHT:
+            self._send_block(now_ns, wall_ns)
+            if self.full:
+                self.state = DRAINING
+
+    def _send_block(self, now_ns: int, wall_ns: int) -> None:
+        unsent = self.unsent
+        room = self._limits.entries - self.length
+        room_bytes = min(MAX_BLOCK_BYTES, max(1, self._limits.size_bytes - self._size))
+        origins: list[Pending] = []
+        payloads: list[bytes] = []
+        size = BLOCK_HEADER_BYTES
+        while unsent and len(payloads) < room and size < room_bytes:
+            pending = unsent.popleft()
+            origins.append(pending)
+            payloads.append(pending.payload)
+            size += 4 + len(pending.payload)
+        base = self.length
+        data = encode_block(base, self.epoch, wall_ns, self.acked, payloads)
+        self.length += len(payloads)
+        self._size += len(data)
+        self.in_flight.append((self.length, origins))
+        own = self.targets[self.writer[0]]
+        for target in self.targets.values():
+            # The own copy gets everything at once: it is what lagging copies are fed from, and cannot miss a message.
+            if target is own or (
+                target.next == base and not target.probing and target.unacked_bytes < MAX_UNACKED_BYTES
+            ):
+                self._append(target, base, data, self.length, now_ns)
+
+    def _append(self, target: Target, base: int, data: bytes, upto: int, now_ns: int) -> None:
+        target.sent(upto, len(data), now_ns)
+        self._send(target, base, data)
+
+    def _send(self, target: Target, base: int, data: bytes) -> None:
+        version = self.version if target.member in self.members else self.version + 1
+        self._out.send(target.member[0], Append(*self.key, self.epoch, version, base, data))
+
+    # --- answers of the copies ---
+
+    def acknowledged(self, sender: Member, message: AppendAck, now_ns: int) -> None:
+        target = self.targets.get(sender[0])
+        if target is None or target.member != sender or message.epoch != self.epoch or self.state == STOPPED:
+            return
+        if message.status in (FENCED, CLOSED):
+            self.stop()
+        elif message.status in (ACCEPTED, GAP):
+            news = message.status == ACCEPTED and target.accepted(message.length, now_ns)
+            if message.status == GAP or target.probing:
+                target.probing = False
+                target.rewind(message.length)
+            if news:
+                self._advance()
+
+    def _advance(self) -> None:
+        """Acknowledge, in order, what a quorum (of both sets during a change) holds durably."""
+        match = {target.member: target.match for target in self.targets.values()}
+        held = held_by_quorum(self.members, quorums(len(self.members))[0], match)
+        if self.joint and self.changing is not None:
+            held = min(held, held_by_quorum(self.changing, quorums(len(self.changing))[0], match))
+        if held <= self.acked:
+            return
+        self.acked = held
+        while self.in_flight and self.in_flight[0][0] <= held:
+            self.results.append((DONE, self.in_flight.popleft()[1]))
+
+    def stop(self) -> None:
+        """A higher epoch was seen: acknowledge nothing more; what was sent is unknown."""
+        if self.state == STOPPED:
+            return
+        self.state = STOPPED
+        while self.in_flight:
+            self.results.append((UNKNOWN, self.in_flight.popleft()[1]))
+        self._move_unsent()
+
+    def sealed(self) -> None:
+        """SEALED was applied: what was never sent goes to the next leader."""
+        assert self.state != PROPOSED or not self.in_flight
+        self.stop()
+
+    def _move_unsent(self) -> None:
+        if self.unsent:
+            self.results.append((MOVED, list(self.unsent)))
+            self.unsent.clear()
+
+    def _expire(self, now_ns: int) -> None:
+        """Those who waited too long get an answer: what was sent is unknown, what was not is refused."""
+        while self.unsent and self.unsent[0].deadline_ns <= now_ns:
+            self.results.append((REFUSED, [self.unsent.popleft()]))
+        for number, (upto, origins) in enumerate(self.in_flight):
+            if not origins or origins[0].deadline_ns > now_ns:
+                break
+            self.results.append((UNKNOWN, origins))
+            self.in_flight[number] = (upto, [])
+
+    # --- catching up lagging copies ---
+
+    def tick(self, now_ns: int) -> None:
+        """Answer who waited too long; probe copies that make no progress."""
+        if self.state == STOPPED:
+            return
+        self._expire(now_ns)
+        for target in self.targets.values():
+            silent_ns = now_ns - target.progress_ns
+            if target.match < self.length and silent_ns >= PROBE_AFTER_NS and target.member[0] != self.writer[0]:
+                target.progress_ns = now_ns
+                target.probing = True
+                self._send(target, target.match, b"")
+
+    def lagging(self) -> list[Target]:
+        """Copies that wait for records which are no longer on their way: read them from the own copy."""
+        if self.state == STOPPED:
+            return []
+        own = self.targets[self.writer[0]].match
+        return [
+            target
+            for target in self.targets.values()
+            if target.next < own
+            and not (target.fetching or target.probing)
+            and target.unacked_bytes < MAX_UNACKED_BYTES
+        ]
+
+    def caught(self, node: int, data: bytes, now_ns: int) -> None:
+        """Blocks read from the own copy for ``node``; empty when the read failed (tried again later)."""
+        target = self.targets.get(node)
+        if target is None or self.state == STOPPED:
+            return
+        target.fetching = False
+        blocks = split_blocks(data) if data else None
+        if blocks and blocks[0].base == target.next:
+            self._append(target, target.next, data, blocks[-1].base + blocks[-1].count, now_ns)
+
+    # --- handing over: the seal, and changes of the replica set ---
+
+    def roll(self) -> None:
+        """Admit nothing more; seal once nothing is pending."""
+        if self.state == WRITING:
+            self.state = DRAINING
+
+    @property
+    def ready_to_seal(self) -> bool:
+        """Nothing is pending and no set change may be on its way."""
+        if self.state == DRAINING and self.changing is not None and not self.joint:
+            self._abandon_change()
+        return self.state == DRAINING and not self.in_flight and self.changing is None
+
+    def propose_seal(self, successor: NodeInfo, members: tuple[Member, ...], cursor: tuple[int, int] | None) -> Seal:
+        """The command that seals this segment at its length; from now on nothing is acknowledged."""
+        assert self.ready_to_seal
+        assert self.acked == self.length
+        self.state = PROPOSED
+        return Seal(
+            *self.key, OPEN, self.epoch, self.length, self.members, successor.writer, members, cursor
+        )  # fmt: skip
+
+    def begin_change(self, members: tuple[Member, ...]) -> None:
+        """Start to feed the members of a wanted set."""
+        assert self.changing is None
+        self.changing = members
+        for member in members:
+            known = self.targets.get(member[0])
+            if known is None or known.member != member:
+                self.targets[member[0]] = Target(member)
+
+    def propose_change(self) -> ChangeSet | None:
+        """The command, once a quorum of the wanted set durably holds everything acknowledged."""
+        if self.changing is None or self.joint or self.state != WRITING:
+            return None
+        match = {target.member: target.match for target in self.targets.values()}
+        if held_by_quorum(self.changing, quorums(len(self.changing))[0], match) < self.acked:
+            return None
+        self.joint = True
+        return ChangeSet(*self.key, OPEN, self.epoch, self.version, self.changing)
+
+    def change_applied(self, segment: Segment) -> None:
+        """The metadata shows a new version of the replica set."""
+        assert segment.members == self.changing, "only the writer changes the set of an open segment"
+        self.members = segment.members
+        self.version = segment.version
+        self._abandon_change()
+        self._advance()
+
+    def _abandon_change(self) -> None:
+        self.changing = None
+        self.joint = False
+        for node in [node for node, target in self.targets.items() if target.member not in self.members]:
+            del self.targets[node]
+        for member in self.members:
+            if member[0] not in self.targets:
+                self.targets[member[0]] = Target(member)

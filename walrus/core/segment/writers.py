@@ -1,0 +1,192 @@
+"""The segments that this process lifetime writes: one writer per segment; drives rollover and growth."""
+
+from walrus.core.config import NodeConfig
+from walrus.core.cursors import Cursors
+from walrus.core.lease import Lease
+from walrus.core.liveness import Liveness
+from walrus.core.metadata.commands import OPEN, SEALED, AnyCommand, Writer, encode
+from walrus.core.metadata.placement import better_members, choose_members, choose_writer
+from walrus.core.metadata.state import Metadata, Segment
+from walrus.core.outbox import Outbox
+from walrus.core.peer import Member
+from walrus.core.proposals import Proposals
+from walrus.core.raft.raft import Raft
+from walrus.core.requests import Pending
+from walrus.core.segment.messages import READ_OK, READ_OWN, AppendAck, ReadBlocks, ReadBlocksReply
+from walrus.core.segment.replica import Key
+from walrus.core.segment.writer import DRAINING, WRITING, Limits, SegmentWriter
+
+CATCH_UP_BYTES = 1 << 20
+
+
+class Writers:
+    """``results`` collects what became of PUTs: (segment, DONE/MOVED/UNKNOWN, who waited)."""
+
+    def __init__(
+        self, out: Outbox, config: NodeConfig, me: Writer, metadata: Metadata, raft: Raft, lease: Lease,
+        liveness: Liveness, proposals: Proposals, cursors: Cursors,
+    ) -> None:  # fmt: skip
+        self._out = out
+        self._config = config
+        self._me = me
+        self._metadata = metadata
+        self._raft = raft
+        self._lease = lease
+        self._liveness = liveness
+        self._proposals = proposals
+        self._cursors = cursors
+        self._limits = Limits(config.max_segment_entries, config.max_segment_bytes)
+        self._writers: dict[Key, SegmentWriter] = {}
+        self._active: dict[Key, None] = {}  # something to flush
+        self._proposed: dict[Key, int] = {}  # rid of the one proposal in flight per segment
+        self._catching: dict[int, tuple[Key, int]] = {}  # rid of a local read -> (segment, lagging node)
+        self.leaving = False  # the node shuts down: hand every segment to another
+        self.results: list[tuple[Key, int, list[Pending]]] = []
+
+    def get(self, key: Key) -> SegmentWriter | None:
+        return self._writers.get(key)
+
+    @property
+    def count(self) -> int:
+        return len(self._writers)
+
+    def keys(self) -> list[Key]:
+        return list(self._writers)
+
+    def lease_valid(self, now_ns: int) -> bool:
+        return self._lease.valid(now_ns)
+
+    def put(self, writer: SegmentWriter, pending: Pending) -> None:
+        writer.put(pending)
+        self._active[writer.key] = None
+
+    def changed(self, topic: str, segment: Segment) -> None:
+        """The metadata of this segment moved."""
+        key = (topic, segment.number)
+        writer = self._writers.get(key)
+        if segment.state == OPEN:
+            if writer is None and segment.writer == self._me:
+                self._writers[key] = SegmentWriter(self._out, topic, segment, self._limits)
+                self._active[key] = None
+                self._cursors.own(topic, segment.number)
+            elif writer is not None and writer.version != segment.version:
+                writer.change_applied(segment)
+                self._settled(writer)
+            return
+        if writer is None:
+            return
+        writer.stop()
+        self._collect(writer)
+        self._cursors.disown(topic, segment.number)
+        if segment.state == SEALED:
+            self._withdraw(key)
+            del self._writers[key]
+
+    def fenced(self, key: Key, epoch: int) -> None:
+        """The own copy promised a higher epoch."""
+        writer = self._writers.get(key)
+        if writer is not None and epoch > writer.epoch:
+            writer.stop()
+            self._collect(writer)
+
+    def acknowledged(self, sender: Member, message: AppendAck, now_ns: int) -> None:
+        writer = self._writers.get((message.topic, message.segment))
+        if writer is not None:
+            writer.acknowledged(sender, message, now_ns)
+            self._collect(writer)
+
+    def _collect(self, writer: SegmentWriter) -> None:
+        for status, origins in writer.results:
+            self.results.append((writer.key, status, origins))
+        writer.results.clear()
+        self._active[writer.key] = None
+
+    def _settled(self, writer: SegmentWriter) -> None:
+        self._withdraw(writer.key)
+        self._collect(writer)
+
+    def _withdraw(self, key: Key) -> None:
+        rid = self._proposed.pop(key, 0)
+        if rid:
+            self._proposals.withdraw(rid)
+
+    # --- driving ---
+
+    def flush(self, now_ns: int, wall_ns: int) -> None:
+        """Send batches, read on for lagging copies, propose what is ready."""
+        if not self._active:
+            return
+        lease = self._lease.valid(now_ns)
+        active, self._active = self._active, {}
+        for key in active:
+            writer = self._writers.get(key)
+            if writer is None:
+                continue
+            writer.flush(now_ns, wall_ns, lease=lease)
+            self._catch_up(writer)
+            if writer.changing is not None:
+                self._propose(writer, writer.propose_change())
+            if writer.state == DRAINING:
+                self._seal(writer, now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Probe silent copies, improve replica sets, retry what waits for a lease."""
+        for writer in self._writers.values():
+            writer.tick(now_ns)
+            self._collect(writer)
+            if self.leaving:
+                writer.roll()
+            elif writer.state == WRITING and writer.changing is None:
+                self._improve(writer, now_ns)
+
+    def _improve(self, writer: SegmentWriter, now_ns: int) -> None:
+        voters = self._raft.committed_membership.voters
+        gone = self._liveness.gone([m[0] for m in writer.members], self._config.replace_after_ns, now_ns)
+        if len(writer.members) >= min(self._config.target_replicas, len(voters)) and not gone:
+            return
+        nodes = self._metadata.nodes
+        wanted = better_members(nodes, voters, self._liveness.live, gone, writer.members, self._config.target_replicas)
+        if wanted is not None and (self._me[0], self._me[1]) in wanted:
+            writer.begin_change(wanted)
+
+    def _seal(self, writer: SegmentWriter, now_ns: int) -> None:
+        if not writer.ready_to_seal or not self._cursors.freeze(writer.key[0], now_ns):
+            return
+        nodes, voters, live = (
+            self._metadata.nodes,
+            self._raft.committed_membership.voters,
+            self._liveness.live,
+        )
+        if self.leaving:
+            live = tuple(n for n in live if n != self._me[0])
+        successor = choose_writer(nodes, voters, live, after=self._me[0])
+        if successor is None:
+            return
+        members = choose_members(nodes, voters, live, successor, self._config.target_replicas)
+        self._propose(writer, writer.propose_seal(successor, members, self._cursors.frozen(writer.key[0])))
+
+    def _propose(self, writer: SegmentWriter, command: AnyCommand | None) -> None:
+        if command is not None:
+            assert writer.key not in self._proposed, "one set change or rollover in flight per segment"
+            self._proposed[writer.key] = self._proposals.submit(encode(command))
+
+    # --- lagging copies ---
+
+    def _catch_up(self, writer: SegmentWriter) -> None:
+        for target in writer.lagging():
+            target.fetching = True
+            rid = self._out.rid()
+            self._catching[rid] = (writer.key, target.member[0])
+            request = ReadBlocks(rid, *writer.key, target.next, READ_OWN, writer.epoch, CATCH_UP_BYTES)
+            self._out.send(self._me[0], request)
+
+    def blocks_read(self, message: ReadBlocksReply, now_ns: int) -> bool:
+        """Take blocks of an own copy; False if the read was not ours."""
+        found = self._catching.pop(message.rid, None)
+        if found is None:
+            return False
+        writer = self._writers.get(found[0])
+        if writer is not None:
+            writer.caught(found[1], message.data if message.status == READ_OK else b"", now_ns)
+            self._active[writer.key] = None
+        return True

@@ -1,0 +1,76 @@
+"""What the node tells about itself: STATE of a topic, METRICS, the health page."""
+
+from typing import Any
+
+import msgspec
+
+from walrus.core.config import NodeConfig
+from walrus.core.metadata.commands import OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.state import Topic
+from walrus.core.raft.membership import Membership
+from walrus.core.raft.output import Role
+from walrus.core.raft.raft import Raft
+
+_ROLE_NAMES = {
+    Role.LEADER: "Leader",
+    Role.FOLLOWER: "Follower",
+    Role.PRE_CANDIDATE: "Candidate",
+    Role.CANDIDATE: "Candidate",
+    Role.LEARNER: "Learner",
+}
+
+
+def to_json(value: Any) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def topic_state(topic: Topic) -> dict[str, Any]:
+    """The original's five keys, and what replication adds. Map keys are strings; segments start at 1."""
+    last = topic.last
+    sealed = {str(s.number): s.count for s in topic.segments if s.state == SEALED}
+    return {
+        "current_segment": last.number,
+        "leader_node": last.writer[0],
+        "last_sealed_entry_offset": last.base,
+        "sealed_segments": sealed,
+        "segment_leaders": {str(s.number): s.writer[0] for s in topic.segments},
+        "segment_replicas": {str(s.number): [m[0] for m in s.members] for s in topic.segments},
+        "segment_state": STATE_NAMES[last.state],
+        "epoch": last.epoch,
+        "cursor": topic.cursor,
+    }
+
+
+def _membership(membership: Membership) -> dict[str, Any]:
+    return {
+        "membership": {
+            "configs": [list(membership.voters)],
+            "nodes": {str(m.node): {"addr": m.address} for m in membership.members},
+        }
+    }
+
+
+def raft_metrics(raft: Raft, config: NodeConfig) -> dict[str, Any]:
+    """The keys of the original, from this node's own view."""
+    leads = raft.role is Role.LEADER
+    replication: dict[str, Any] | None = None
+    if leads:
+        replication = {str(node): {"index": progress.match_index} for node, progress in raft.progress.items()}
+        replication[str(raft.node_id)] = {"index": raft.log.last_index}
+        replication = dict(sorted(replication.items(), key=lambda item: int(item[0])))
+    return {
+        "id": raft.node_id,
+        "state": _ROLE_NAMES[raft.role],
+        "current_leader": raft.leader or None,
+        "current_term": raft.term,
+        "last_log_index": raft.log.last_index,
+        "commit_index": raft.commit_index,
+        "last_applied": raft.applied_index,
+        "membership_config": _membership(raft.committed_membership),
+        "replication": replication,
+        "version": config.version,
+    }
+
+
+def open_segments(topics: dict[str, Topic]) -> int:
+    return sum(topic.last.state == OPEN for topic in topics.values())

@@ -1,0 +1,1 @@
+"""File formats and their recovery; drivers only offer files."""

@@ -1,0 +1,129 @@
+"""Small checksummed records in one append-only file: the frame under the Raft journal and the replica catalogue.
+
+All integers little-endian. File header, 64 bytes: an 8-byte magic, u16 format version, u16 zero, u32 node id, u64
+storage id, zeros, u32 CRC-32 of the 60 bytes before it. Record: magic ``WREC``, u32 CRC-32 of all that follows, u32
+payload length, u64 how many bytes of this file were known durable when the record was appended, payload.
+
+A record whose write never completed may be missing while a later one is there: that is a torn tail, and is cut.
+A hole below the durable mark of any later record is lost data, never a torn tail, and is an error.
+"""
+
+import struct
+import zlib
+from typing import Final
+
+import msgspec
+
+from walrus.core.storage.appender import Appender, Tokens
+
+FORMAT_VERSION: Final = 1
+HEADER_BYTES: Final = 64
+_HEADER: Final = struct.Struct("<8sHHIQ")
+_CRC: Final = struct.Struct("<I")
+RECORD_MAGIC: Final = b"WREC"
+_TAIL: Final = struct.Struct("<IQ")
+_RECORD_HEADER_BYTES: Final = 8 + _TAIL.size
+
+
+class RecoveryError(Exception):
+    """A file of this node cannot be used; the text names the file, the position and what to do."""
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a record file held."""
+
+    node: int
+    storage: int
+    payloads: list[bytes]
+    end: int  # bytes up to the last sound record
+    dirty_tail: bool  # something other than zeros lies beyond ``end``: cut before appending
+
+
+def encode_header(magic: bytes, node: int, storage: int) -> bytes:
+    body = _HEADER.pack(magic, FORMAT_VERSION, 0, node, storage).ljust(HEADER_BYTES - 4, b"\0")
+    return body + _CRC.pack(zlib.crc32(body))
+
+
+def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
+    """Read a whole record file; None if its creation never became durable (so nothing in it was ever relied on).
+
+    Raises RecoveryError for a foreign file, a newer format or a hole below the durable mark.
+    """
+    header = data[:HEADER_BYTES]
+    if len(header) < HEADER_BYTES or _CRC.unpack_from(header, HEADER_BYTES - 4)[0] != zlib.crc32(header[:-4]):
+        if _last_durable_mark(data, 0) > 0:
+            raise RecoveryError(f"{path}: corrupt header at byte 0; restore this file or replace the node")
+        if any(header[:8]) and header[:8] != magic:
+            raise RecoveryError(f"{path}: not a file of this kind (starts with {header[:8]!r}, not {magic!r})")
+        return None
+    found_magic, version, _, node, storage = _HEADER.unpack_from(header)
+    if found_magic != magic:
+        raise RecoveryError(f"{path}: not a file of this kind (starts with {found_magic!r}, not {magic!r})")
+    if version != FORMAT_VERSION:
+        raise RecoveryError(
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; run a newer version"
+        )
+    payloads, end = _sound_records(data)
+    mark = _last_durable_mark(data, end)
+    if mark > end:
+        raise RecoveryError(
+            f"{path}: corrupt record at byte {end}, below byte {mark} that was durable; "
+            "restore this file or replace the node"
+        )
+    return Recovered(node, storage, payloads, end, dirty_tail=bool(data[end:].strip(b"\0")))
+
+
+def _record_at(data: bytes, position: int) -> tuple[int, int] | None:
+    """(payload length, durable mark) of a sound record at ``position``."""
+    if data[position : position + 4] != RECORD_MAGIC or position + _RECORD_HEADER_BYTES > len(data):
+        return None
+    (crc,) = _CRC.unpack_from(data, position + 4)
+    length, durable = _TAIL.unpack_from(data, position + 8)
+    end = position + _RECORD_HEADER_BYTES + length
+    if end > len(data) or zlib.crc32(memoryview(data)[position + 8 : end]) != crc:
+        return None
+    return length, durable
+
+
+def _sound_records(data: bytes) -> tuple[list[bytes], int]:
+    payloads = []
+    position = HEADER_BYTES
+    while (found := _record_at(data, position)) is not None:
+        start = position + _RECORD_HEADER_BYTES
+        position = start + found[0]
+        payloads.append(data[start:position])
+    return payloads, position
+
+
+def _last_durable_mark(data: bytes, position: int) -> int:
+    """Greatest durable mark of any sound record from ``position`` on, wherever it starts."""
+    mark = 0
+    position = data.find(RECORD_MAGIC, position)
+    while position >= 0:
+        found = _record_at(data, position)
+        if found is None:
+            position += 1
+        else:
+            mark = max(mark, found[1])
+            position += _RECORD_HEADER_BYTES + found[0]
+        position = data.find(RECORD_MAGIC, position)
+    return mark
+
+
+class RecordLog:
+    """Appends records to one file with group commit. Drivers see only its ``Write`` actions."""
+
+    def __init__(self, path: str, tokens: Tokens, end: int) -> None:
+        self.appender = Appender(path, tokens, end)
+
+    @classmethod
+    def create(cls, path: str, magic: bytes, node: int, storage: int, tokens: Tokens) -> "RecordLog":
+        log = cls(path, tokens, 0)
+        log.appender.append(encode_header(magic, node, storage))
+        return log
+
+    def append(self, payload: bytes) -> int:
+        """Queue a record; returns the token of the write that makes it durable."""
+        tail = _TAIL.pack(len(payload), self.appender.durable_end)
+        crc = zlib.crc32(payload, zlib.crc32(tail))
+        return self.appender.append(b"".join((RECORD_MAGIC, _CRC.pack(crc), tail, payload)))

@@ -1,0 +1,122 @@
+"""After the faults: is the cluster well again, does it take writes, and what does it hold?"""
+
+from walrus.core.metadata.commands import OPEN, STATE_NAMES
+from walrus.core.raft.output import Role
+from walrus.sim import probe
+from walrus.sim.client import Link, Request
+from walrus.sim.cluster import Cluster
+from walrus.sim.history import DONE, EMPTY_REPLY, History, Operation
+from walrus.sim.rng import Rng
+from walrus.sim.world import MS, Violation
+
+_STEP_NS = 2 * MS
+_REQUESTS_AT_ONCE = 24
+_GRACE_NS = 300 * MS
+_ANSWER_WITHIN_NS = 3_000 * MS
+
+
+def unsettled(cluster: Cluster) -> str:
+    """What is still missing for a healthy cluster; empty if nothing is.
+
+    One Raft leader; every node a voter; all have applied the same; no segment SEALING, every replica set
+    complete.
+    """
+    views = []
+    for host in cluster.hosts:
+        if not host.up:
+            return f"node {host.node_id} is down"
+        view, state = probe.raft(host), probe.metadata(host)
+        if view is not None and state is not None:
+            views.append((host, view, state))
+    if not views:
+        return ""
+    if len(views) < len(cluster.hosts):
+        return "a node has not begun"
+    leaders = [host.node_id for host, view, _ in views if view.role is Role.LEADER]
+    if len(leaders) != 1:
+        return f"Raft leaders: {leaders}"
+    everyone = tuple(host.node_id for host in cluster.hosts)
+    for host, view, state in views:
+        if view.membership.voters != everyone:
+            return f"voters on node {host.node_id} are {view.membership.voters}, not {everyone}"
+        if view.applied_index != views[0][1].applied_index or view.applied_index != view.log.last_index:
+            return f"node {host.node_id} has applied {view.applied_index} of {view.log.last_index} entries"
+        for name, segment in state.unsealed.items():
+            if segment.state != OPEN:
+                where = f"{name}:{segment.number} on node {host.node_id}"
+                return f"segment {where} is {STATE_NAMES[segment.state]} at epoch {segment.epoch}"
+    return ""
+
+
+class Auditor:
+    """A patient client that asks one thing at a time, running the world until it is answered."""
+
+    def __init__(self, cluster: Cluster, history: History, rng: Rng, give_up_ns: int) -> None:
+        self._cluster = cluster
+        self._link = Link(0, cluster, history)
+        self._rng = rng
+        self._give_up_ns = give_up_ns
+        self._puts = 0
+
+    def settle(self) -> None:
+        """Run until the cluster is well; raise :class:`Violation` if it is not in time."""
+        world = self._cluster.world
+        while why := unsettled(self._cluster):
+            if world.now_ns >= self._give_up_ns:
+                raise Violation(f"liveness: the cluster does not become well after the faults: {why}")
+            world.run_until(world.now_ns + 20 * MS)
+
+    def prove_writable(self, topic: str) -> None:
+        """Some node acknowledges a PUT to ``topic`` in time."""
+        last: Operation | None = None
+        while self._cluster.world.now_ns < self._give_up_ns:
+            self._puts += 1
+            asked = self._ask([("REGISTER", topic, b"", 0), ("PUT", topic, b"audit-%d" % self._puts, 0)])
+            last = asked[-1] if asked else last
+            if last is not None and last.outcome == DONE:
+                return
+        raise Violation(f"liveness: topic {topic} takes no PUT after the faults; last: {last}")
+
+    def scan(self, topic: str) -> list[bytes]:
+        """All records of ``topic`` through FETCH, from random nodes."""
+        records: list[bytes] = []
+        while self._cluster.world.now_ns < self._give_up_ns:
+            start = len(records)
+            for op in self._ask([("FETCH", topic, b"", start + n) for n in range(_REQUESTS_AT_ONCE)]):
+                if op.outcome == DONE:
+                    records.append(op.delivered)
+                elif op.outcome == EMPTY_REPLY:
+                    return records
+                else:
+                    break
+        raise Violation(f"liveness: topic {topic} cannot be read to its end, only {len(records)} records")
+
+    def drain(self, topics: list[str]) -> None:
+        """GET all there is, wait until what could not be delivered is due again, and GET that."""
+        patience_ns = 2 * max(host.config.rpc_timeout_ns for host in self._cluster.hosts) + _GRACE_NS
+        for wait_ns in (patience_ns, 0):
+            for topic in topics:
+                self._drain(topic)
+            self._cluster.world.run_until(self._cluster.world.now_ns + wait_ns)
+
+    def _drain(self, topic: str) -> None:
+        while self._cluster.world.now_ns < self._give_up_ns:
+            asked = self._ask([("GET", topic, b"", 0)] * _REQUESTS_AT_ONCE)
+            if asked and asked[-1].outcome == EMPTY_REPLY:
+                return
+        raise Violation(f"liveness: GETs of topic {topic} never come to its end")
+
+    def _ask(self, requests: list[Request]) -> list[Operation]:
+        """Ask a random node; run the world until all is answered, the connection breaks or time is up."""
+        world, link = self._cluster.world, self._link
+        until = world.now_ns + _ANSWER_WITHIN_NS
+        link.dial(self._rng.choice(self._cluster.hosts))
+        asked: list[Operation] = []
+        while link.connection is not None and world.now_ns < until:
+            world.run_until(world.now_ns + _STEP_NS)
+            if link.ready and not asked:
+                asked = link.send(requests)
+            elif asked and not link.outstanding:
+                break
+        link.leave()
+        return asked

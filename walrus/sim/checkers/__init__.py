@@ -1,0 +1,23 @@
+"""Checkers: each file states the property that it watches. None of them influences the run."""
+
+from walrus.sim.checkers.raft_logs import RaftLogs
+from walrus.sim.checkers.reads import check_reads
+from walrus.sim.checkers.records import check_records
+from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
+from walrus.sim.checkers.sealed_counts import SealedCounts
+from walrus.sim.cluster import Checker
+from walrus.sim.history import History
+
+__all__ = ["check_history", "node_checkers"]
+
+
+def node_checkers() -> list[Checker]:
+    """Fresh checkers of everything that happens inside nodes and on disks."""
+    return [RaftLogs(), SealedCounts(), ReplicaPrefixes()]
+
+
+def check_history(history: History, scans: dict[str, list[bytes]], drained: bool) -> None:
+    """Check what clients saw against the records of each topic at the end (see :func:`check_reads`)."""
+    for topic, scan in scans.items():
+        check_records(topic, history, scan)
+        check_reads(topic, history, scan, drained)

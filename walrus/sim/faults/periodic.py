@@ -1,0 +1,32 @@
+"""Faults that strike again and again, at random intervals."""
+
+from abc import ABC, abstractmethod
+
+from walrus.sim.cluster import Cluster
+from walrus.sim.faults.fault import Fault
+from walrus.sim.rng import Rng
+
+
+class PeriodicFault(Fault, ABC):
+    """Calls :meth:`strike` at intervals around ``mean_ns``, from half of it to one and a half."""
+
+    def __init__(self, cluster: Cluster, rng: Rng, mean_ns: int) -> None:
+        super().__init__(cluster, rng)
+        self.mean_ns = mean_ns
+
+    def start(self) -> None:
+        """Begin, the first time after one interval."""
+        super().start()
+        self._again()
+
+    @abstractmethod
+    def strike(self) -> None:
+        """Do it once."""
+
+    def _again(self) -> None:
+        self.world.after(self.mean_ns // 2 + self.rng.randrange(self.mean_ns), self._tick)
+
+    def _tick(self, _: object) -> None:
+        if self.active:
+            self.strike()
+            self._again()

@@ -1,0 +1,78 @@
+"""What the simulated clients asked and were told: the only evidence that the end-to-end checkers use."""
+
+from typing import Final
+
+import msgspec
+
+from walrus.core.wire import EMPTY, OK
+
+ERR: Final = b"ERR "
+
+# Texts of errors after which a request may still have taken effect.
+_UNDECIDED: Final = (b"ERR outcome unknown",)
+
+# Outcomes.
+UNKNOWN: Final = "unknown"  # no answer, or an answer that says nobody knows
+DONE: Final = "done"
+EMPTY_REPLY: Final = "empty"
+FAILED: Final = "failed"  # refused: it took no effect and never will
+
+
+class Operation(msgspec.Struct):
+    """One request. ``done_ns`` is when its reply arrived, -1 while or where there is none; times are
+    simulated.
+    """
+
+    client: int
+    connection: int
+    verb: str
+    topic: str
+    payload: bytes
+    offset: int  # of a FETCH, which always names segment 1
+    sent_ns: int
+    node: int  # that was asked
+    done_ns: int = -1
+    reply: bytes = b""
+    outcome: str = UNKNOWN
+
+    def answer(self, reply: bytes, now_ns: int) -> None:
+        """The reply arrived."""
+        self.done_ns = now_ns
+        self.reply = reply
+        if reply == EMPTY:
+            self.outcome = EMPTY_REPLY
+        elif reply.startswith(ERR):
+            self.outcome = UNKNOWN if reply.startswith(_UNDECIDED) else FAILED
+        else:
+            self.outcome = DONE
+
+    @property
+    def delivered(self) -> bytes:
+        """The record that a GET or FETCH brought."""
+        body = self.reply[len(OK) + 1 :]
+        return body if self.verb == "GET" else body.split(b" ", 1)[1]
+
+    def __str__(self) -> str:
+        shown = self.payload[:24] + (b"..." if len(self.payload) > 24 else b"")
+        what = {"PUT": f" {shown!r}", "FETCH": f" 1 {self.offset}"}.get(self.verb, "")
+        answered = f"answered {self.reply[:60]!r} at {self.done_ns} ns" if self.done_ns >= 0 else "never answered"
+        return (
+            f"{self.verb} {self.topic}{what} by client {self.client} to node {self.node} "
+            f"at {self.sent_ns} ns, {answered}"
+        )
+
+
+class History:
+    """All operations in the order in which they were sent."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+
+    def add(self, operation: Operation) -> Operation:
+        """Note that a request is being sent."""
+        self.operations.append(operation)
+        return operation
+
+    def of_topic(self, topic: str, verb: str) -> list[Operation]:
+        """The operations with this verb on this topic."""
+        return [op for op in self.operations if op.topic == topic and op.verb == verb]

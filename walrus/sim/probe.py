@@ -1,0 +1,82 @@
+"""How the checkers look into a node: the one place that knows where :class:`walrus.core.node.Node` keeps its
+state.
+
+Nodes without the part that is asked for (the small ones of the tests) yield None.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from walrus.core.peer import Entry
+from walrus.core.raft.output import Role
+
+if TYPE_CHECKING:
+    from walrus.core.metadata.state import Metadata
+    from walrus.sim.host import Host
+
+
+class LogView(Protocol):
+    """What the checkers read of a Raft log (see :class:`walrus.core.raft.log.RaftLog`)."""
+
+    @property
+    def last_index(self) -> int:
+        """Index of the last entry, durable or not."""
+
+    def term(self, index: int) -> int | None:
+        """Term of the entry at ``index`` (0 for index 0), None where it is not known."""
+
+    def entry(self, index: int) -> Entry:
+        """The entry at ``index``."""
+
+
+class MembershipView(Protocol):
+    """What the checkers read of a configuration."""
+
+    @property
+    def voters(self) -> tuple[int, ...]:
+        """The voting nodes, ascending."""
+
+
+class RaftView(Protocol):
+    """What the checkers read of a node's Raft (see :class:`walrus.core.raft.state.RaftState`)."""
+
+    @property
+    def term(self) -> int:
+        """Its term."""
+
+    @property
+    def commit_index(self) -> int:
+        """Known to be committed up to here."""
+
+    @property
+    def applied_index(self) -> int:
+        """Applied up to here."""
+
+    @property
+    def persisted_index(self) -> int:
+        """Durable up to here."""
+
+    @property
+    def role(self) -> Role:
+        """What it is in its term."""
+
+    @property
+    def log(self) -> LogView:
+        """Its log."""
+
+    @property
+    def membership(self) -> MembershipView:
+        """The newest configuration in its log."""
+
+
+def raft(host: "Host") -> RaftView | None:
+    """The host's Raft, if its process runs and has begun."""
+    node: Any = host.node
+    view: RaftView | None = getattr(node, "raft", None)
+    return view
+
+
+def metadata(host: "Host") -> "Metadata | None":
+    """The host's copy of the replicated state, if its process runs and has begun."""
+    node: Any = host.node
+    state: Metadata | None = getattr(node, "metadata", None)
+    return state
