@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from walrus.cli.probe import wait_until
+from walrus.client.errors import OutcomeUnknown
 from walrus.client.sync import WalrusClient
 
 PATIENCE_S = 60.0
@@ -121,7 +123,16 @@ def test_the_death_of_a_node_is_reported_and_the_others_carry_on(launcher: Launc
     assert "The other 2 carry on" in launcher.output
     with launcher.client(3) as client:
         client.register("after")
+        assert wait_until(lambda: "" if is_acknowledged(client) else "no acknowledgement", 15.0) == ""
+
+
+def is_acknowledged(client: WalrusClient) -> bool:
+    """One PUT; its outcome is unknown where the node that just died was to write it."""
+    try:
         client.put("after", b"x")
+    except OutcomeUnknown:
+        return False
+    return True
 
 
 def test_the_terminals_ctrl_c_does_not_reach_the_nodes(launcher: Launcher) -> None:

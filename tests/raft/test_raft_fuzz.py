@@ -114,9 +114,9 @@ class Chaos:
             for node in network.hosts:
                 if leader is not None and leader.membership.get(node) is None:
                     network.join(node)
-            if leader is not None and len(leader.membership.voters) == len(network.hosts):
-                if network.propose(b"last"):
-                    break
+            complete = leader is not None and len(leader.voters) == len(network.hosts)
+            if complete and network.propose(b"last"):
+                break
         network.run_for(1000 * MS)
         assert network.checks.converged().voters == tuple(network.hosts)
 

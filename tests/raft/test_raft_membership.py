@@ -10,8 +10,14 @@ from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import Role
 from walrus.core.raft.progress import ProgressState
 from walrus.core.raft.quorum import majority, quorum_value
+from walrus.core.raft.raft import Raft
 
 THREE = Membership((info(1), info(2), info(4, voter=False)))
+
+
+def voters_of(machine: Raft) -> tuple[int, ...]:
+    """The voters of the configuration that counts."""
+    return machine.membership.voters
 
 
 def test_members_stay_in_ascending_order_through_every_change() -> None:
@@ -82,11 +88,11 @@ def test_4_2_1_a_learner_far_behind_needs_another_catch_up_round() -> None:
     machine.persisted(102, 2)
     hear(machine, 2, HeartbeatReply(2, 1))
     hear(machine, 2, AppendReply(2, True, 2, 0, 0, 0))
-    assert machine.membership.voters == (1,)
+    assert voters_of(machine) == (1,)
     hear(machine, 2, AppendReply(2, True, 101, 0, 0, 0))
-    assert machine.membership.voters == (1,)
+    assert voters_of(machine) == (1,)
     hear(machine, 2, AppendReply(2, True, 102, 0, 0, 0))
-    assert machine.membership.voters == (1, 2)
+    assert voters_of(machine) == (1, 2)
 
 
 def test_two_joins_at_once_do_not_drop_a_voter() -> None:
@@ -132,9 +138,9 @@ def test_no_promotion_before_an_entry_of_the_leaders_own_term_is_committed() -> 
     elect(machine)
     hear(machine, 4, HeartbeatReply(2, 1))
     hear(machine, 4, AppendReply(2, True, 2, 0, 0, 0))
-    assert machine.membership.voters == (1, 2, 3)
+    assert voters_of(machine) == (1, 2, 3)
     hear(machine, 2, AppendReply(2, True, 2, 0, 0, 0))
-    assert machine.membership.voters == (1, 2, 3, 4)
+    assert voters_of(machine) == (1, 2, 3, 4)
 
 
 def test_only_the_leader_changes_the_membership() -> None:

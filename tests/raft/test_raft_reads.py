@@ -52,10 +52,12 @@ def test_6_4_reads_wait_until_the_leader_has_committed_in_its_term() -> None:
     elect(machine)
     assert machine.request_read(7, 0)
     assert beats(machine.drain()) == []
-    assert hear(machine, 2, HeartbeatReply(2, 1)).reads == []
-    out = hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0))
-    assert beats(out) == [(2, 2, 1), (3, 2, 0)]
-    assert hear(machine, 2, HeartbeatReply(2, 2)).reads == [(7, 3)]
+    machine.tick(40 * MS)
+    machine.drain()
+    assert hear(machine, 2, HeartbeatReply(2, 2)).reads == []
+    out = hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0), 41 * MS)
+    assert beats(out) == [(2, 3, 2), (3, 3, 0)]
+    assert hear(machine, 2, HeartbeatReply(2, 3)).reads == [(7, 3)]
 
 
 def test_6_4_reads_that_come_during_a_round_share_the_next_one() -> None:

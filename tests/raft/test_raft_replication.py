@@ -160,6 +160,16 @@ def test_5_3_a_late_or_repeated_reply_changes_nothing() -> None:
         assert progress.state is ProgressState.REPLICATE
 
 
+def test_5_3_a_refusal_never_sends_the_leader_back_behind_the_match() -> None:
+    """Its hint may be older than an acknowledgement that overtook it."""
+    log = RaftLog([normal(index, 1) for index in range(1, 9)])
+    progress = Progress(9, 0, 0)
+    progress.accepted(8, 0)
+    progress.sent(12, 0)
+    assert progress.rejected(refused(1, 10, 0, 2), log)
+    assert (progress.match_index, progress.next_index) == (8, 9)
+
+
 def test_replies_of_strangers_are_ignored() -> None:
     """Only members count."""
     machine = leader()

@@ -53,6 +53,7 @@ class Reactor:
     def run(self, started: Started) -> int:
         """Run from the first event to ``Stop``; return its exit code."""
         self._give([started])
+        self._end_turn()
         while not self._dispatcher.stop:
             self._serve(self._selector.select(self._timeout_s()))
             self._tick()
@@ -60,11 +61,14 @@ class Reactor:
                 self._serve([ready for ready in self._selector.select(0) if ready[0].data.order < CLIENTS])
             if self._timer_is_due():
                 self._give([TimerFired()])
-            self._give([PollFinished()])
-            actions, self._actions = self._actions, []
-            self._dispatcher.execute(actions)
+            self._end_turn()
         self._flush_last()
         return self._dispatcher.stop.exit_code
+
+    def _end_turn(self) -> None:
+        self._give([PollFinished()])
+        actions, self._actions = self._actions, []
+        self._dispatcher.execute(actions)
 
     def _serve(self, ready: _Ready) -> None:
         ready.sort(key=_order)

@@ -34,8 +34,7 @@ PROMOTION_GAP_ENTRIES: Final = 64
 """A learner this close to the end of the log can vote without holding up commits for long."""
 
 STALL_HEARTBEATS: Final = 3
-"""A follower that answers heartbeats but owes a reply for so many intervals has probably not got the
-message."""
+"""A follower that answers heartbeats but owes a reply for so many intervals has lost a message."""
 
 
 class Leader:
@@ -137,8 +136,7 @@ class Leader:
         return now_ns - quorum_value(contacts) < self._state.config.election_timeout_max_ns
 
     def quorum_contact_ns(self, now_ns: int) -> int:
-        """Return when the newest round that a quorum has answered was sent; alone, a voter is always its
-        quorum."""
+        """Return when the newest round with a quorum's answer was sent; a voter alone is its quorum."""
         return now_ns if self._state.is_only_voter else self.rounds.quorum_contact_ns
 
     def stalled(self, gap_ns: int) -> None:

@@ -110,8 +110,7 @@ class RaftLog:
         return self._run_firsts[run] - 1 if run < len(self._run_firsts) else self.last_index
 
     def is_up_to_date(self, last_index: int, last_term: int) -> bool:
-        """Tell whether a log that ends so holds all that this one could have committed (dissertation
-        3.6.1)."""
+        """Tell whether a log that ends so has all that this one can have committed (dissertation 3.6.1)."""
         return (last_term, last_index) >= (self.last_term, self.last_index)
 
     def check(self) -> None:

@@ -18,23 +18,19 @@ class Role(enum.Enum):
 
 
 class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What must survive a crash besides the log: the current term, and whom this node voted for in it (0:
-    nobody)."""
+    """What must survive a crash besides the log: the current term, and the vote in it (0: none)."""
 
     term: int = 0
     vote: int = 0
 
 
 class RaftOutput(msgspec.Struct):
-    """All that happened since the last drain. The lists belong to the parent, but for an empty output
-    (shared)."""
+    """All that happened since the last drain. An empty output may be a shared one: do not change it."""
 
     records: list[HardState | Entry] = []
-    """To be written in this order; an entry at or below the last one written replaces the suffix from
-    there."""
+    """To be written in this order; an entry at or below the last one written replaces the suffix."""
     messages: list[tuple[int, RaftMessage, bool]] = []
-    """(to, message, durable). Durable: hold back until every record drained so far, these included, is
-    durable."""
+    """(to, message, durable). Durable: hold back until all records drained so far are."""
     committed: list[Entry] = []
     """Newly committed entries, in order and without gaps from one drain to the next, of every kind."""
     reads: list[tuple[int, int]] = []
@@ -44,7 +40,6 @@ class RaftOutput(msgspec.Struct):
     heartbeat_acks: list[tuple[int, int]] = []
     """Leader: (peer, seq) of the replies received, each newer than the peer's last."""
     granted: list[tuple[int, int, int, int]] = []
-    """Follower: (leader, term, seq, confirmed_seq) of the heartbeats replied to, each seq for the first
-    time."""
+    """Follower: (leader, term, seq, confirmed_seq) of the heartbeats replied to, each seq once."""
     notes: list[str] = []
     """For the operator's log, such as ``Added learner 2``."""

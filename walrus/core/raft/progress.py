@@ -79,8 +79,7 @@ class Progress:
         return self.match_index < self.next_index - 1
 
     def accepted(self, match_index: int, now_ns: int) -> bool:
-        """Take a success reply; tell whether ``match_index`` is news. Late and repeated replies change
-        nothing."""
+        """Take a success reply; tell whether it is news. Late and repeated ones change nothing."""
         if self.state is ProgressState.PROBE and match_index >= max(self.match_index, self.next_index - 1):
             self.state = ProgressState.REPLICATE
             self.probe_sent = False

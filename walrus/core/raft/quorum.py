@@ -7,8 +7,7 @@ def majority(voters: int) -> int:
 
 
 def quorum_value(values: list[int]) -> int:
-    """Return the largest value that a majority of ``values`` (one per voter) has reached; 0 without
-    voters."""
+    """Return the largest value that a majority of ``values`` (one per voter) has reached; 0 for none."""
     if not values:
         return 0
     return sorted(values, reverse=True)[majority(len(values)) - 1]

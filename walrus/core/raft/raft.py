@@ -15,8 +15,6 @@ The parent calls one method per event, writes what :meth:`Raft.drain` returns, a
 back.
 """
 
-from typing import Protocol
-
 from walrus.core.config import Deadline, NodeConfig
 from walrus.core.peer import (
     ENTRY_CONFIG,
@@ -32,24 +30,17 @@ from walrus.core.peer import (
     TimeoutNow,
     VoteReply,
 )
-from walrus.core.raft.election import Ballot, may_grant
+from walrus.core.raft.election import Ballot, ElectionTimer, Rng, may_grant
 from walrus.core.raft.follower import append_entries
 from walrus.core.raft.leader import Leader
 from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import HardState, RaftOutput, Role
 from walrus.core.raft.progress import Progress
-from walrus.core.raft.state import FAR_AHEAD_NS, LONG_AGO_NS, RaftState
+from walrus.core.raft.state import LONG_AGO_NS, RaftState
 
 __all__ = ["HardState", "Raft", "RaftOutput", "Rng", "Role"]
 
 _NOTHING = RaftOutput()
-
-
-class Rng(Protocol):
-    """The part of ``random.Random`` that elections need."""
-
-    def randrange(self, start: int, stop: int) -> int:
-        """Return an integer of ``[start, stop)``."""
 
 
 class Raft(RaftState):
@@ -76,7 +67,7 @@ class Raft(RaftState):
         none.
         """
         super().__init__(node_id, storage_id, config, hard_state, entries, now_ns)
-        self._rng = rng
+        self._timer = ElectionTimer(config, rng, now_ns)
         self.role = self._idle_role()
         self.leader = 0
         self._lead: Leader | None = None
@@ -85,9 +76,8 @@ class Raft(RaftState):
         # A node that comes back cannot know whether it promised a leader to stand still a moment ago: it
         # keeps to it.
         self._leader_heard_ns = now_ns if hard_state.term else LONG_AGO_NS
-        self._reset_election_timer()
         if self.is_only_voter:
-            self._election_at_ns = now_ns
+            self._timer.at_ns = now_ns
 
     # --- Queries ---
 
@@ -102,15 +92,14 @@ class Raft(RaftState):
         return self._lead is not None and self._lead.transferee != 0
 
     def quorum_contact(self, now_ns: int) -> int:
-        """Return when the newest heartbeat round that a quorum has answered was sent; long ago if not
-        leading."""
+        """Return when the newest round with a quorum's answer was sent; long ago if not leading."""
         return self._lead.quorum_contact_ns(now_ns) if self._lead is not None else LONG_AGO_NS
 
     def deadline(self) -> Deadline:
         """Return when :meth:`tick` is due next, and what for."""
         if self._lead is not None:
             return Deadline(self._lead.heartbeat_at_ns, "heartbeat")
-        return Deadline(self._election_at_ns, "election")
+        return Deadline(self._timer.at_ns, "election")
 
     # --- What the parent asks for ---
 
@@ -154,8 +143,7 @@ class Raft(RaftState):
         return self._lead.add_learner(info, now_ns)
 
     def request_read(self, ticket: int, now_ns: int) -> bool:
-        """Ask for a linearizable read; the ticket comes back in ``reads`` or ``failed_reads``. False: not the
-        leader."""
+        """Ask for a linearizable read, answered in ``reads`` or ``failed_reads``; False if not leading."""
         if self._lead is None:
             return False
         self._begin(now_ns)
@@ -219,13 +207,13 @@ class Raft(RaftState):
             if not self._lead.has_quorum(now_ns):
                 self.out.notes.append(f"stopped leading in term {self.term}: no quorum answers")
                 self._follow(self.term, 0)
-        elif now_ns >= self._election_at_ns:
+        elif now_ns >= self._timer.at_ns:
             self._begin(now_ns)
             self.leader = 0
             if self.is_voter:
                 self._campaign_for_pre_votes()
             else:
-                self._election_at_ns = FAR_AHEAD_NS
+                self._timer.stop()
 
     def stalled(self, gap_ns: int) -> None:
         """The whole process stood still for ``gap_ns``: what it did not hear meanwhile is no sign of anyone's
@@ -233,8 +221,7 @@ class Raft(RaftState):
 
         Only suspicion is put off, which is always safe; no lease or confirmation is prolonged.
         """
-        if self._election_at_ns < FAR_AHEAD_NS:
-            self._election_at_ns += gap_ns
+        self._timer.put_off(gap_ns)
         self._leader_heard_ns += gap_ns
         if self._lead is not None:
             self._lead.stalled(gap_ns)
@@ -314,7 +301,7 @@ class Raft(RaftState):
             self.send(sender, VoteReply(message.term, True, True))
         else:
             self.set_hard_state(self.term, sender)
-            self._reset_election_timer()
+            self._timer.reset(self.now_ns)
             self.send(sender, VoteReply(self.term, True, False), durable=True)
 
     def _on_vote_reply(self, sender: int, message: VoteReply) -> None:
@@ -343,10 +330,6 @@ class Raft(RaftState):
         """Follow the configuration, which the log may have changed."""
         self.role = self._idle_role()
 
-    def _reset_election_timer(self) -> None:
-        low, high = self.config.election_timeout_min_ns, self.config.election_timeout_max_ns
-        self._election_at_ns = self.now_ns + (self._rng.randrange(low, high) if high > low else low)
-
     def _follow(self, term: int, leader: int) -> None:
         """Be a follower or learner in ``term``, this one or a newer."""
         if term > self.term:
@@ -356,7 +339,7 @@ class Raft(RaftState):
         if self._lead is not None:
             self.out.failed_reads.extend(self._lead.rounds.give_up_reads())
             self._lead = None
-            self._reset_election_timer()
+            self._timer.reset(self.now_ns)
         self._ballot = None
         self.role = self._idle_role()
         self.leader = leader
@@ -366,7 +349,7 @@ class Raft(RaftState):
         if self.leader != sender or self._ballot is not None:
             self._follow(self.term, sender)
         self._leader_heard_ns = now_ns
-        self._reset_election_timer()
+        self._timer.reset(self.now_ns)
 
     def _campaign_for_pre_votes(self) -> None:
         self.role = Role.PRE_CANDIDATE
@@ -380,7 +363,7 @@ class Raft(RaftState):
         self._ask_for_votes(RequestVote(self.term, self.log.last_index, self.log.last_term, False, transfer))
 
     def _ask_for_votes(self, request: RequestVote) -> None:
-        self._reset_election_timer()
+        self._timer.reset(self.now_ns)
         self._ballot = Ballot(self.voters, self.node_id, self.quorum)
         if self._ballot.won:
             if request.pre:

@@ -15,7 +15,6 @@ from walrus.core.raft.output import HardState, RaftOutput, Role
 from walrus.core.raft.quorum import majority
 
 LONG_AGO_NS: Final = -(1 << 62)
-FAR_AHEAD_NS: Final = 1 << 62
 
 
 class RaftState:
