@@ -28,6 +28,7 @@ from walrus.core.segment.blockreader import BlockReader
 from walrus.core.segment.recovery import Recoveries
 from walrus.core.segment.repair import Repairs
 from walrus.core.segment.store import ReplicaStore
+from walrus.core.segment.upkeep import Upkeep
 from walrus.core.segment.writers import Writers
 from walrus.core.service import Service
 from walrus.core.startup import Ready
@@ -66,6 +67,7 @@ class Running:
         )
         self.reader = BlockReader(out, tokens, self.store, self.writers)
         self.recoveries = Recoveries(out, config, self.metadata, self.raft, self.leases)
+        self.upkeep = Upkeep(out, config, self.metadata, self.raft, self.liveness)
         self.repairs = Repairs(out, self.store, self.liveness)
         self.puts = Puts(out, config, self.metadata, sessions, self.writers)
         self.gets = Gets(out, config, self.metadata, sessions, self.cursors, self.fetcher)
@@ -128,6 +130,8 @@ class Running:
             sm.Fence: self._fence,
             sm.FenceReply: lambda e, m, now: self.recoveries.answered((e.sender, e.sender_storage), m, now),
             sm.Repair: lambda e, m, now: self.repairs.ordered(e.sender, m, now),
+            sm.Hold: lambda e, m, now: self.repairs.hold(e.sender, m, now),
+            sm.Holding: lambda e, m, now: self.upkeep.answered((e.sender, e.sender_storage), m, now),
             sm.ReadBlocks: lambda e, m, now: self.reader.serve(e.sender, m, now),
             sm.ReadBlocksReply: self._blocks_read,
             sm.ForwardPuts: lambda e, m, now: self.puts.forwarded(e.sender, m, now),
@@ -219,6 +223,7 @@ class Running:
             key = (change.topic, change.segment)
             segment = self.metadata.topics[change.topic].segments[change.segment - 1]
             self.recoveries.changed(change.topic, segment, now_ns)
+            self.upkeep.changed(change.topic, segment)
             self.puts.changed(change.topic, segment)
             if segment.state == SEALED:
                 self.repairs.sealed(key, segment)
@@ -287,6 +292,7 @@ class Running:
         self.joining.tick(now_ns)
         self._announce()
         self.recoveries.tick(now_ns)
+        self.upkeep.tick(now_ns)
         self.writers.tick(now_ns)
         self.cursors.tick(now_ns)
         self.repairs.tick(now_ns)

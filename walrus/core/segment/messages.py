@@ -78,6 +78,21 @@ class Repair(Message, frozen=True, array_like=True, tag="sp", gc=False):
     source: int
 
 
+class Hold(Message, frozen=True, array_like=True, tag="ho", gc=False):
+    """Hold all ``count`` records of a SEALED segment, as a member of set ``version`` to be, then say Holding."""
+
+    topic: str
+    segment: int
+    count: int
+    version: int
+
+
+class Holding(Message, frozen=True, array_like=True, tag="hg", gc=False):
+    topic: str
+    segment: int
+    version: int
+
+
 class ReadBlocks(Message, frozen=True, array_like=True, tag="rb", gc=False):
     rid: int
     topic: str
@@ -150,6 +165,8 @@ SegmentMessage = (
     | Fence
     | FenceReply
     | Repair
+    | Hold
+    | Holding
     | ReadBlocks
     | ReadBlocksReply
     | ForwardPuts

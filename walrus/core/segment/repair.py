@@ -18,6 +18,8 @@ from walrus.core.segment.messages import (
     READ_CLIENT,
     READ_OK,
     READ_RECOVERY,
+    Hold,
+    Holding,
     ReadBlocks,
     ReadBlocksReply,
     Repair,
@@ -74,6 +76,22 @@ class Repairs:
             self._end(key)
             pull = self._pulls[key] = Pull(key, message.tail, message.epoch, message.source, sender)
         self.progressed(key, now_ns)
+
+    # --- ordered by the Raft leader, for a new member of a sealed set ---
+
+    def hold(self, sender: int, message: Hold, now_ns: int) -> None:
+        """Hold all records of a sealed segment; answered at once where they are here, else when asked again."""
+        key = (message.topic, message.segment)
+        segment = self._store.segment(key)
+        if segment is None or segment.state != SEALED or segment.count != message.count:
+            return
+        replica = self._store.get(key)
+        replica.version = max(replica.version, message.version)
+        if replica.complete:
+            self._out.send(sender, Holding(*key, message.version))
+        else:
+            self._short[key] = None
+            self._look_at(key, now_ns)
 
     # --- because SEALED says more ---
 

@@ -259,8 +259,9 @@ class ReplicaStore:
 
         A copy is not dropped on the word of a set older than its latest admission, nor while its segment is SEALING.
         """
-        if (self._out.node_id, self._out.storage_id) not in segment.members:
-            if segment.state != SEALING and segment.version >= replica.version:
+        wanted = (self._out.node_id, self._out.storage_id) in segment.members or segment.version < replica.version
+        if not wanted:
+            if segment.state != SEALING:
                 self._drop(replica)
             return
         if segment.state != SEALED or replica.complete or not self.open(replica):
