@@ -77,10 +77,13 @@ class ClientSessions:
         self._controls: list[PauseReading | ResumeReading] = []
         # Connections that hold an unfinished frame, soonest deadline first: the timeout is the same for all.
         self._partial: OrderedDict[int, _Connection] = OrderedDict()
+        self._stopping = False
 
     def connected(self, conn: int, now_ns: int) -> None:
         """Connection ``conn`` was opened."""
-        self._connections[conn] = _Connection(conn, self._config.max_frame_bytes)
+        connection = self._connections[conn] = _Connection(conn, self._config.max_frame_bytes)
+        if self._stopping:
+            self._pause(connection)
 
     def disconnected(self, conn: int) -> None:
         """Connection ``conn`` is gone: its slots are no longer alive, and answers to them are dropped."""
@@ -122,8 +125,7 @@ class ClientSessions:
         if not connection.paused and (
             len(waiting) > config.max_pending_requests or connection.pending_bytes > config.max_pending_bytes
         ):
-            connection.paused = connection.was_paused = True
-            self._controls.append(PauseReading(conn))
+            self._pause(connection)
         if connection.parser.partial:
             # A frame being skipped costs no memory, so it may take as long as it makes progress.
             if frames or connection.parser.skipping or conn not in self._partial:
@@ -201,6 +203,17 @@ class ClientSessions:
             for connection in self._connections.values()
         )
 
+    def stop_reading(self) -> None:
+        """Take no more requests: the node shuts down and answers what it has."""
+        self._stopping = True
+        for connection in self._connections.values():
+            if not connection.paused:
+                self._pause(connection)
+
+    def _pause(self, connection: _Connection) -> None:
+        connection.paused = connection.was_paused = True
+        self._controls.append(PauseReading(connection.conn))
+
     def _settle(self, slot: Slot, reply: bytes) -> None:
         connection = slot._connection
         if not connection.alive:
@@ -218,7 +231,7 @@ class ClientSessions:
             ready.append(framed)
         if not connection.dirty:
             self._mark_dirty(connection)
-        if connection.paused:
+        if connection.paused and not self._stopping:
             self._resume_if_drained(connection)
 
     def _resume_if_drained(self, connection: _Connection) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from walrus.core.clients import ClientSessions
 from walrus.core.config import NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.liveness import Liveness
@@ -15,13 +16,14 @@ class Leaving:
 
     def __init__(
         self, config: NodeConfig, raft: Raft, liveness: Liveness, writers: Writers, cursors: Cursors,
-        requests_waiting: Callable[[], int],
+        sessions: ClientSessions, requests_waiting: Callable[[], int],
     ) -> None:  # fmt: skip
         self._timeout_ns = config.shutdown_timeout_ns
         self._raft = raft
         self._liveness = liveness
         self._writers = writers
         self._cursors = cursors
+        self._sessions = sessions
         self._requests_waiting = requests_waiting
         self._deadline_ns = -1
         self._transferring = False
@@ -49,7 +51,11 @@ class Leaving:
     def _handed_over(self) -> bool:
         if self._transferring:
             return True
-        if self._writers.leaving:
-            return not self._writers.count and not self._requests_waiting()
-        self._cursors.commit()
-        return self._cursors.all_committed
+        if not self._writers.leaving:
+            self._sessions.stop_reading()
+            self._cursors.commit()
+            return not self._requests_waiting() and self._cursors.all_committed
+        if self._writers.count:
+            return False
+        self._sessions.stop_reading()
+        return not self._requests_waiting()

@@ -58,6 +58,8 @@ class Node:
         if self.stopped:
             return []
         self._now_ns = now_ns
+        if self.running is not None:
+            self.running.notice_stall(now_ns)
         self._handlers[type(event)](event)
         running = self.running
         if running is not None:

@@ -6,12 +6,15 @@ The length prefix around it belongs to the transport.
 """
 
 import struct
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 Member = tuple[int, int]
 """(node id, storage id): a node with the disk it had; a node that lost its disk is another member."""
+
+TopicName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,200}\Z")]
+"""A topic name, checked when a message is decoded: it becomes part of a file name."""
 
 PROTOCOL_VERSION: Final = 1
 _ENVELOPE: Final = struct.Struct("<BQIQIQ")

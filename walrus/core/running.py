@@ -75,7 +75,7 @@ class Running:
             out, config, self.metadata, self.raft, self.liveness, sessions, self.proposals, self.reads,
             self.puts, self.gets, self.metrics,
         )  # fmt: skip
-        self.leaving = Leaving(config, self.raft, self.liveness, self.writers, self.cursors, self.waiting)
+        self.leaving = Leaving(config, self.raft, self.liveness, self.writers, self.cursors, sessions, self.waiting)
         self._tick_ns = config.heartbeat_interval_ns
         self._next_tick_ns = now_ns
         self._announced = 0  # rid of this node's own registration while it is proposed
@@ -277,15 +277,19 @@ class Running:
         raft = self.raft.deadline()
         return raft if raft.at_ns < self._next_tick_ns else Deadline(self._next_tick_ns, "tick")
 
-    def tick(self, now_ns: int) -> None:
-        """Whatever is due."""
+    def notice_stall(self, now_ns: int) -> None:
+        """Before each event: if this whole process stood still, nobody else is to be suspected for that time."""
         late_ns = now_ns - self._next_tick_ns
         if late_ns > STALL_TICKS * self._tick_ns:
             self.raft.stalled(late_ns)
             self.leases.stalled(late_ns, now_ns)
+            self._next_tick_ns = now_ns
+
+    def tick(self, now_ns: int) -> None:
+        """Whatever is due."""
         if now_ns >= self.raft.deadline().at_ns:
             self.raft.tick(now_ns)
-        if late_ns < 0:
+        if now_ns < self._next_tick_ns:
             return
         self._next_tick_ns = now_ns + self._tick_ns
         self.group.tick(self.leases, self.liveness, now_ns)

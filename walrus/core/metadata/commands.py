@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from walrus.core.peer import Member
+from walrus.core.peer import Member, TopicName
 
 Writer = tuple[int, int, int]
 """(node id, storage id, incarnation): one process lifetime on one disk; the only one to write a segment."""
@@ -32,7 +32,7 @@ class RegisterNode(Command, frozen=True, array_like=True, tag="node"):
 class CreateTopic(Command, frozen=True, array_like=True, tag="topic"):
     """Expects that the topic does not exist; opens its segment 1."""
 
-    topic: str
+    topic: TopicName
     writer: Writer
     members: tuple[Member, ...]
 
@@ -43,7 +43,7 @@ class BeginSealing(Command, frozen=True, array_like=True, tag="sealing"):
     Freezes the replica set.
     """
 
-    topic: str
+    topic: TopicName
     segment: int
     state: int
     epoch: int
@@ -57,7 +57,7 @@ class Seal(Command, frozen=True, array_like=True, tag="seal"):
     Expects ``state`` and ``epoch``. ``cursor``: (generation, absolute offset) of a clean handover, or None.
     """
 
-    topic: str
+    topic: TopicName
     segment: int
     state: int
     epoch: int
@@ -71,7 +71,7 @@ class Seal(Command, frozen=True, array_like=True, tag="seal"):
 class ChangeSet(Command, frozen=True, array_like=True, tag="set"):
     """Replace the replica set; expects ``state`` (OPEN or SEALED), ``epoch`` and set version; yields version + 1."""
 
-    topic: str
+    topic: TopicName
     segment: int
     state: int
     epoch: int
@@ -82,7 +82,7 @@ class ChangeSet(Command, frozen=True, array_like=True, tag="set"):
 class CursorCommit(msgspec.Struct, frozen=True, array_like=True):
     """One topic's shared GET cursor. Expects the generation, and ``segment`` open: its writer owns the cursor."""
 
-    topic: str
+    topic: TopicName
     segment: int
     generation: int
     offset: int  # absolute in the topic: the next record to deliver

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from walrus.core.peer import Message
+from walrus.core.peer import Message, TopicName
 
 # Answers to Append and Fence.
 ACCEPTED: Final = 0  # ``length`` records are durable here
@@ -33,7 +33,7 @@ REFUSED: Final = 4  # not admitted in time; routing it again could let it overta
 class Append(Message, frozen=True, array_like=True, tag="sa", gc=False):
     """Batches for one copy: whole blocks, the first of which starts at record ``base``. Empty: a probe."""
 
-    topic: str
+    topic: TopicName
     segment: int
     epoch: int
     version: int  # of the replica set under which the copy is admitted
@@ -44,7 +44,7 @@ class Append(Message, frozen=True, array_like=True, tag="sa", gc=False):
 class AppendAck(Message, frozen=True, array_like=True, tag="sk", gc=False):
     """Only ACCEPTED counts towards a quorum; ``length`` of a refusal is a hint where to go on."""
 
-    topic: str
+    topic: TopicName
     segment: int
     epoch: int
     status: int
@@ -55,13 +55,13 @@ class AppendAck(Message, frozen=True, array_like=True, tag="sk", gc=False):
 class Fence(Message, frozen=True, array_like=True, tag="sf", gc=False):
     """Admit and acknowledge nothing below ``epoch`` from now on; answer with the length once that is durable."""
 
-    topic: str
+    topic: TopicName
     segment: int
     epoch: int
 
 
 class FenceReply(Message, frozen=True, array_like=True, tag="sr", gc=False):
-    topic: str
+    topic: TopicName
     segment: int
     epoch: int  # the fence that is durable here
     status: int  # ACCEPTED, FENCED (a higher one holds), UNTRUSTED
@@ -71,7 +71,7 @@ class FenceReply(Message, frozen=True, array_like=True, tag="sr", gc=False):
 class Repair(Message, frozen=True, array_like=True, tag="sp", gc=False):
     """Copy the missing suffix up to record ``tail`` from node ``source``, then answer with FenceReply."""
 
-    topic: str
+    topic: TopicName
     segment: int
     epoch: int
     tail: int
@@ -81,21 +81,21 @@ class Repair(Message, frozen=True, array_like=True, tag="sp", gc=False):
 class Hold(Message, frozen=True, array_like=True, tag="ho", gc=False):
     """Hold all ``count`` records of a SEALED segment, as a member of set ``version`` to be, then say Holding."""
 
-    topic: str
+    topic: TopicName
     segment: int
     count: int
     version: int
 
 
 class Holding(Message, frozen=True, array_like=True, tag="hg", gc=False):
-    topic: str
+    topic: TopicName
     segment: int
     version: int
 
 
 class ReadBlocks(Message, frozen=True, array_like=True, tag="rb", gc=False):
     rid: int
-    topic: str
+    topic: TopicName
     segment: int
     offset: int
     mode: int
@@ -118,7 +118,7 @@ class ForwardPuts(Message, frozen=True, array_like=True, tag="fp", gc=False):
     """
 
     rid: int
-    topic: str
+    topic: TopicName
     segment: int
     payloads: list[bytes]
 
@@ -135,7 +135,7 @@ class ForwardGet(Message, frozen=True, array_like=True, tag="fg", gc=False):
     """A GET for the owner of the topic's cursor."""
 
     rid: int
-    topic: str
+    topic: TopicName
     segment: int
 
 
@@ -144,7 +144,7 @@ class GetDone(Message, frozen=True, array_like=True, tag="gd", gc=False):
 
     rid: int
     status: int
-    topic: str
+    topic: TopicName
     segment: int  # whose writer owns the cursor
     offset: int
     payload: bytes
@@ -153,7 +153,7 @@ class GetDone(Message, frozen=True, array_like=True, tag="gd", gc=False):
 class GetDelivered(Message, frozen=True, array_like=True, tag="gc", gc=False):
     """The reply of this GET was handed to its client; with ``delivered`` false, it could not be."""
 
-    topic: str
+    topic: TopicName
     segment: int
     offset: int
     delivered: bool

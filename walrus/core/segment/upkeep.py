@@ -49,6 +49,7 @@ class Upkeep:
         self._liveness = liveness
         self._changes: dict[Key, Change] = {}
         self._to_look_at: list[Key] = []  # the rest of the current round over all segments
+        self._next_round_ns = 0
 
     def tick(self, now_ns: int) -> None:
         """Look at some more segments; go on with the changes under way."""
@@ -60,7 +61,8 @@ class Upkeep:
                 del self._changes[key]
             elif now_ns - change.sent_ns >= RESEND_NS:
                 self._ask(key, change, now_ns)
-        if not self._to_look_at:
+        if not self._to_look_at and now_ns >= self._next_round_ns:
+            self._next_round_ns = now_ns + self._config.monitor_interval_ns
             self._to_look_at = [
                 (topic.name, segment.number)
                 for topic in self._metadata.topics.values()

@@ -1,0 +1,21 @@
+"""Every test of this directory starts processes; those that share a cluster run on one worker."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, started
+
+Start = Callable[..., Cluster]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a formed cluster; ended after the test."""
+    with ExitStack() as stack:
+
+        def run(nodes: int = 3, **environment: str) -> Cluster:
+            return stack.enter_context(started(tmp_path / "data", nodes, environment))
+
+        yield run
