@@ -141,6 +141,11 @@ class Cluster(LocalCluster):
     def log_text(self, node: int) -> str:
         return self.log_file(node).read_text()
 
+    def recoveries(self) -> list[str]:
+        """The log lines that tell of segments sealed in place of a writer that was taken for dead."""
+        logs = [self.log_text(node).splitlines() for node in self.node_ids]
+        return [line for log in logs for line in log if " Sealing " in line]
+
     # --- what clients see ---
 
     def client(self, *nodes: int, timeout_s: float = 30.0) -> WalrusClient:
@@ -195,6 +200,10 @@ class Cluster(LocalCluster):
                 if record is not None:
                     first[number] = record.payload
         return first
+
+
+Start = Callable[..., Cluster]
+"""The fixture ``start``: ``start(nodes=3, **environment)`` returns a formed cluster."""
 
 
 @contextlib.contextmanager

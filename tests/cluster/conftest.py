@@ -1,13 +1,11 @@
-"""Every test of this directory starts processes; those that share a cluster run on one worker."""
+"""Every test of this directory starts processes of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, started
-
-Start = Callable[..., Cluster]
+from cluster import Cluster, Start, started
 
 
 @pytest.fixture

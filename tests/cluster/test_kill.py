@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from cluster import Cluster, eventually
-from conftest import Start
+from cluster import Cluster, Start, eventually
 from traffic import Consumer, Writer, judge_everywhere, judge_gets
 
 TOPIC = "orders"

@@ -107,6 +107,7 @@ class Cursors:
             return
         if pending.slot is None and self._is_repeated(owned, pending):
             return
+        pending.order = self._fetcher.ticket()
         owned.queue.append(pending)
         self._serve(pending.topic, owned, now_ns)
 
@@ -150,7 +151,7 @@ class Cursors:
         if done.status == FOUND:
             self._serve(done.topic, owned, now_ns)
         elif done.status == NOTHING and not owned.again and done.offset == owned.next:
-            while owned.queue:
+            while owned.queue and owned.queue[0].order <= done.asked:
                 self.results.append((owned.queue.popleft(), EMPTY, 0, b"", owned.segment))
 
     def delivered(self, topic: str, segment: int, offset: int, *, delivered: bool) -> None:

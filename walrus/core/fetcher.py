@@ -28,7 +28,7 @@ FAILED: Final = 2
 
 
 class Fetch(msgspec.Struct):
-    """One read under way."""
+    """One read under way. ``asked``: the newest ticket when it was asked; ``again``: somebody came after that."""
 
     topic: str
     offset: int
@@ -37,6 +37,8 @@ class Fetch(msgspec.Struct):
     rid: int = 0
     asked_ns: int = 0
     base: int = 0  # absolute offset of the segment that was asked
+    asked: int = 0
+    again: bool = False
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -44,6 +46,7 @@ class Fetched(msgspec.Struct, frozen=True):
     offset: int
     status: int  # FOUND, NOTHING, FAILED
     payload: bytes = b""
+    asked: int = 0  # NOTHING is the truth for tickets up to this one: later ones came after the question
 
 
 class Windows:
@@ -82,6 +85,7 @@ class Fetcher:
         self._fetches: dict[tuple[str, int], Fetch] = {}
         self._by_rid: dict[int, Fetch] = {}
         self._windows = Windows()
+        self._last_ticket = 0
         self._done: list[Fetched] = []
 
     def lookup(self, topic: str, offset: int) -> bytes | None:
@@ -92,12 +96,20 @@ class Fetcher:
     def waiting(self) -> int:
         return len(self._fetches)
 
+    def ticket(self) -> int:
+        """The moment at which somebody came to read; see :class:`Fetched`."""
+        self._last_ticket += 1
+        return self._last_ticket
+
     def fetch(self, topic: str, offset: int, now_ns: int) -> None:
+        """Read the record at ``offset``, for all tickets taken so far."""
         key = (topic, offset)
         fetch = self._fetches.get(key)
         if fetch is None:
             fetch = self._fetches[key] = Fetch(topic, offset, now_ns + self._timeout_ns)
             self._ask(fetch, now_ns)
+        elif fetch.asked < self._last_ticket:
+            fetch.again = True
         fetch.deadline_ns = now_ns + self._timeout_ns
 
     def drain(self) -> list[Fetched]:
@@ -126,6 +138,8 @@ class Fetcher:
         fetch.attempt += 1
         fetch.rid = self._out.rid()
         fetch.asked_ns = now_ns
+        fetch.asked = self._last_ticket
+        fetch.again = False
         fetch.base = segment.base
         self._by_rid[fetch.rid] = fetch
         request = ReadBlocks(
@@ -149,7 +163,7 @@ class Fetcher:
             return False
         fetch.rid = 0
         if message.status == READ_END:
-            self._finish(fetch, NOTHING)
+            self._nothing(fetch, now_ns)
         elif message.status == READ_OK and self._keep(fetch, message.data):
             self._finish(fetch, FOUND)
         else:
@@ -172,9 +186,17 @@ class Fetcher:
         self._windows.add(fetch.topic, base, payloads, len(data))
         return True
 
+    def _nothing(self, fetch: Fetch, now_ns: int) -> None:
+        """The end of the topic as of the question; who came later gets another one."""
+        if fetch.again:
+            self._done.append(Fetched(fetch.topic, fetch.offset, NOTHING, asked=fetch.asked))
+            self._ask(fetch, now_ns)
+        else:
+            self._finish(fetch, NOTHING)
+
     def _finish(self, fetch: Fetch, status: int) -> None:
         self._by_rid.pop(fetch.rid, None)
         del self._fetches[fetch.topic, fetch.offset]
         payload = self._windows.lookup(fetch.topic, fetch.offset) if status == FOUND else b""
         assert payload is not None
-        self._done.append(Fetched(fetch.topic, fetch.offset, status, payload))
+        self._done.append(Fetched(fetch.topic, fetch.offset, status, payload, fetch.asked))

@@ -40,7 +40,7 @@ class Gets:
         self._fetcher = fetcher
         self._moved: list[Pending] = []
         self._forwarded: dict[int, Forwarded] = {}  # by rid
-        self._fetching: dict[tuple[str, int], list[tuple[Slot, int]]] = {}  # -> (who, offset to answer with)
+        self._fetching: dict[tuple[str, int], list[tuple[Slot, int, int]]] = {}  # -> (who, offset as asked, ticket)
 
     @property
     def waiting(self) -> int:
@@ -142,16 +142,21 @@ class Gets:
         if payload is not None:
             self._sessions.answer(slot, fetched(offset + 1, payload))
             return
-        self._fetching.setdefault((topic, absolute), []).append((slot, offset))
+        self._fetching.setdefault((topic, absolute), []).append((slot, offset, self._fetcher.ticket()))
         self._fetcher.fetch(topic, absolute, now_ns)
 
     def fetched(self, done: Fetched) -> None:
         """A read ended; answer the FETCHes that wait for it."""
-        for slot, offset in self._fetching.pop((done.topic, done.offset), ()):
+        later = []
+        for slot, offset, ticket in self._fetching.pop((done.topic, done.offset), ()):
             if done.status == FOUND:
                 self._sessions.answer(slot, fetched(offset + 1, done.payload))
             elif done.status == FAILED:
                 number = self._metadata.topics[done.topic].locate(done.offset).number
                 self._sessions.answer(slot, not_leader(done.topic, number))
-            else:
+            elif ticket <= done.asked:
                 self._sessions.answer(slot, b"EMPTY")
+            else:
+                later.append((slot, offset, ticket))
+        if later:
+            self._fetching[done.topic, done.offset] = later

@@ -1,7 +1,8 @@
 """One node: composes the parts, gives each event to the part that it concerns, carries results between them.
 
-``handle`` takes one event and returns actions. Parts never call the node: it drains them until nothing moves, and
-flushes batches, replies and writes on ``PollFinished``.
+``handle`` takes one event and returns actions. Parts never call the node. On ``PollFinished``, which ends each turn of
+the driver's loop, results are carried from part to part until nothing moves, and batches, replies and writes go out:
+what a turn brought is worked on together.
 """
 
 from collections.abc import Callable
@@ -61,11 +62,6 @@ class Node:
         if self.running is not None:
             self.running.notice_stall(now_ns)
         self._handlers[type(event)](event)
-        running = self.running
-        if running is not None:
-            running.settle(now_ns)
-            if running.finished and not self.stopped:
-                self._stop("shut down cleanly", 0)
         return self.out.drain()
 
     def next_deadline(self) -> Deadline | None:
@@ -194,6 +190,8 @@ class Node:
             self.running.flush(self._now_ns, self._wall_ns)
         for action in self.sessions.drain():
             self.out.add(action)
+        if self.running is not None and self.running.finished:
+            self._stop("shut down cleanly", 0)
 
     def _shutdown_requested(self, _: ev.ShutdownRequested) -> None:
         if self.running is None:

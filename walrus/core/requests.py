@@ -24,4 +24,4 @@ class Pending:
         self.slot = slot
         self.node = node
         self.rid = rid
-        self.order = 0  # place among the PUTs that this node took from its clients
+        self.order = 0  # PUT: place among those that this node took; GET: ticket of the fetcher at the cursor's owner

@@ -321,6 +321,7 @@ class Running:
 
     def flush(self, now_ns: int, wall_ns: int) -> None:
         """The driver's turn ends: send what was gathered, in batches."""
+        self.settle(now_ns)
         self.puts.flush()
         self.settle(now_ns)
         self.writers.flush(now_ns, wall_ns)

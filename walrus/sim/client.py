@@ -72,7 +72,7 @@ class Link:
         """Replies came."""
         if connection is self.connection:
             for reply in self._session.receive(data):
-                self.outstanding.popleft().answer(reply.body, self._cluster.world.now_ns)
+                self._history.answer(self.outstanding.popleft(), reply.body, self._cluster.world.now_ns)
 
     def on_closed(self, connection: Connection) -> None:
         """The connection is gone."""

@@ -1,5 +1,6 @@
 """What the simulated clients asked and were told: the only evidence that the end-to-end checkers use."""
 
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -63,15 +64,22 @@ class Operation(msgspec.Struct):
 
 
 class History:
-    """All operations in the order in which they were sent."""
+    """All operations in the order in which they were sent. ``acknowledged`` counts PUTs by topic."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
+        self.acknowledged: Counter[str] = Counter()
 
     def add(self, operation: Operation) -> Operation:
         """Note that a request is being sent."""
         self.operations.append(operation)
         return operation
+
+    def answer(self, operation: Operation, reply: bytes, now_ns: int) -> None:
+        """The reply to an operation arrived."""
+        operation.answer(reply, now_ns)
+        if operation.verb == "PUT" and operation.outcome == DONE:
+            self.acknowledged[operation.topic] += 1
 
     def of_topic(self, topic: str, verb: str) -> list[Operation]:
         """The operations with this verb on this topic."""

@@ -2,7 +2,7 @@
 
 from walrus.sim.client import Request, SimClient
 from walrus.sim.cluster import Cluster
-from walrus.sim.history import DONE, History
+from walrus.sim.history import History
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
 
@@ -57,7 +57,6 @@ class Worker:
         self._sent = 0
         self._window = rng.choice((1, 1, 4, 16))
         self._pause_ns = rng.choice((15, 40, 100)) * MS
-        self._likely_offset = 4
 
     def start(self) -> None:
         """Begin a little later."""
@@ -84,7 +83,7 @@ class Worker:
         if verb == "PUT":
             return (verb, topic, self._payload(), 0)
         if verb == "FETCH":
-            return (verb, topic, b"", self._offset())
+            return (verb, topic, b"", self._offset(topic))
         return (verb, topic, b"", 0)
 
     def _payload(self) -> bytes:
@@ -98,8 +97,9 @@ class Worker:
             return name.ljust(self._rng.randrange(1000, 5000), b".")
         return name
 
-    def _offset(self) -> int:
-        """Somewhere in what was put so far, or a little beyond."""
-        done = sum(op.outcome == DONE for op in self._history.operations[-20:])
-        self._likely_offset += done // 10
-        return self._rng.randrange(self._likely_offset)
+    def _offset(self, topic: str) -> int:
+        """Mostly near the end of the topic, where a stale answer shows."""
+        length = self._history.acknowledged[topic]
+        if self._rng.chance(600_000):
+            return max(0, length + self._rng.randint(-3, 1))
+        return self._rng.randrange(length + 2)
