@@ -10,6 +10,7 @@ from walrus.core.raft.membership import MemberInfo
 from walrus.core.raft.raft import Raft
 
 RETRY_NS: Final = 250 * MS
+SILENCE_NS: Final = 1_000 * MS
 COMPLAIN_NS: Final = 5 * SECOND
 TRY_AGAIN: Final = "not the leader"
 
@@ -22,22 +23,39 @@ class Joining:
         self._config = config
         self._raft = raft
         self._targets = [*config.join, *config.initial_peers]
+        self._heard_ns = now_ns  # from a leader
         self._attempt = 0
         self._next_ns = now_ns
         self._complained_ns = now_ns
         self._last_error = "no answer"
 
     @property
-    def wanted(self) -> bool:
-        """This node is in no cluster yet and was told of one."""
-        return not self._raft.membership.members and bool(self._targets)
+    def has_targets(self) -> bool:
+        """This node was told of a cluster."""
+        return bool(self._targets)
+
+    def heard_leader(self, now_ns: int) -> None:
+        self._heard_ns = now_ns
+
+    def _wanted(self, now_ns: int) -> bool:
+        """In no cluster yet; or taken in by a leader whose successor may not know of it, since it is silent."""
+        if not self._raft.membership.members:
+            return True
+        return not self._raft.is_voter and now_ns - self._heard_ns >= SILENCE_NS
+
+    def _addresses(self) -> list[str]:
+        known = [m.address for m in self._raft.membership.members if m.node != self._out.node_id]
+        return list(dict.fromkeys(self._targets + known))
 
     def tick(self, now_ns: int) -> None:
         """Ask the next address."""
-        if not self.wanted or now_ns < self._next_ns:
+        if now_ns < self._next_ns or not self._wanted(now_ns):
             return
         self._next_ns = now_ns + RETRY_NS
-        address = self._targets[self._attempt % len(self._targets)]
+        addresses = self._addresses()
+        if not addresses:
+            return
+        address = addresses[self._attempt % len(addresses)]
         self._attempt += 1
         request = JoinRequest(self._out.node_id, self._out.storage_id, self._config.advertise_address)
         self._out.add(SendToAddress(address, self._out.encode(0, request)))
@@ -66,14 +84,14 @@ class Joining:
 
     def answered(self, message: JoinReply, now_ns: int) -> int:
         """Take an answer; returns the cluster id to adopt, or 0."""
-        if not self.wanted:
+        if not self._wanted(now_ns):
             return 0
         if message.error == TRY_AGAIN:
             self._last_error = "the cluster has no leader at the moment"
             if message.leader_address:
                 if message.leader_address not in self._targets:
                     self._targets.append(message.leader_address)
-                self._attempt = self._targets.index(message.leader_address)
+                self._attempt = self._addresses().index(message.leader_address)
                 self._next_ns = now_ns
             return 0
         if message.error:

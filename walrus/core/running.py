@@ -90,7 +90,7 @@ class Running:
             if self.group.cluster:
                 return ""
             self.group.bootstrap(info, now_ns)
-        elif fresh and not self.joining.wanted:
+        elif fresh and not self.joining.has_targets:
             return (
                 f"node {self.config.node_id} has no data and no cluster to join: give --join HOST:PORT of a "
                 "running node (only node 1 starts a cluster of its own)"
@@ -162,6 +162,7 @@ class Running:
             self.raft.leader,
         ):
             self.liveness.told(message.live, now_ns)
+            self.joining.heard_leader(now_ns)
 
     def _fence(self, envelope: Envelope, message: sm.Fence, now_ns: int) -> None:
         self.store.fence(envelope.sender, message)

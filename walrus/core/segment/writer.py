@@ -164,14 +164,11 @@ class SegmentWriter:
         self.state = STOPPED
         while self.in_flight:
             self.results.append((UNKNOWN, self.in_flight.popleft()[1]))
-        self._move_unsent()
 
     def sealed(self) -> None:
         """SEALED was applied: what was never sent goes to the next leader."""
         assert self.state != PROPOSED or not self.in_flight
         self.stop()
-
-    def _move_unsent(self) -> None:
         if self.unsent:
             self.results.append((MOVED, list(self.unsent)))
             self.unsent.clear()
@@ -190,9 +187,9 @@ class SegmentWriter:
 
     def tick(self, now_ns: int) -> None:
         """Answer who waited too long; probe copies that make no progress."""
+        self._expire(now_ns)
         if self.state == STOPPED:
             return
-        self._expire(now_ns)
         for target in self.targets.values():
             silent_ns = now_ns - target.progress_ns
             if target.match < self.length and silent_ns >= PROBE_AFTER_NS and target.member[0] != self.writer[0]:

@@ -75,12 +75,14 @@ class Writers:
             return
         if writer is None:
             return
-        writer.stop()
-        self._collect(writer)
         self._cursors.disown(topic, segment.number)
         if segment.state == SEALED:
+            writer.sealed()
             self._withdraw(key)
             del self._writers[key]
+        else:
+            writer.stop()
+        self._collect(writer)
 
     def fenced(self, key: Key, epoch: int) -> None:
         """The own copy promised a higher epoch."""
