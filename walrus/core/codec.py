@@ -14,6 +14,7 @@ AnyMessage = (
     | peer.JoinReply
     | peer.Propose
     | peer.ProposeReply
+    | peer.Ping
     | peer.ReadIndex
     | peer.ReadIndexReply
     | SegmentMessage

@@ -151,7 +151,7 @@ class Node:
 
     def _peer_disconnected(self, event: ev.PeerDisconnected) -> None:
         if self.running is not None:
-            self.running.puts.disconnected(event.node)
+            self.running.disconnected(event.node, self._now_ns)
 
     # --- disk ---
 

@@ -130,6 +130,12 @@ class ReadIndex(Message, frozen=True, array_like=True, tag="rq", gc=False):
     rid: int
 
 
+class Ping(Message, frozen=True, array_like=True, tag="pi", gc=False):
+    """Are you there? Answered with ``answer`` set."""
+
+    answer: bool
+
+
 class ReadIndexReply(Message, frozen=True, array_like=True, tag="ri", gc=False):
     """``index`` 0: not leader."""
 

@@ -12,6 +12,7 @@ from walrus.core.config import NodeConfig
 from walrus.core.metadata.commands import OPEN, SEALING
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.outbox import Outbox
+from walrus.core.reachability import Reachability
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import DONE, MOVED, REFUSED, UNKNOWN, ForwardPuts, PutsDone
 from walrus.core.segment.replica import Key
@@ -37,13 +38,15 @@ class Puts:
     """Every node has one: it serves its own clients' PUTs and, as a writer, those that others forward."""
 
     def __init__(
-        self, out: Outbox, config: NodeConfig, metadata: Metadata, sessions: ClientSessions, writers: Writers
-    ) -> None:
+        self, out: Outbox, config: NodeConfig, metadata: Metadata, sessions: ClientSessions, writers: Writers,
+        reachability: Reachability,
+    ) -> None:  # fmt: skip
         self._out = out
         self._config = config
         self._metadata = metadata
         self._sessions = sessions
         self._writers = writers
+        self._reachability = reachability
         self._routes: dict[str, Route] = {}
         self._dirty: dict[str, None] = {}
         self._forwarded: dict[int, tuple[Pending, Key, int]] = {}  # rid -> (who, segment, node)
@@ -116,6 +119,8 @@ class Puts:
                     self._writers.put(writer, pending)
                 route.queue.clear()
             return
+        if self._reachability.lost(node):
+            return  # better wait for the failover than lose it on the way
         route.target = segment.number
         while route.queue:
             self._forward(key, node, route)

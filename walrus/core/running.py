@@ -21,6 +21,7 @@ from walrus.core.outbox import Outbox
 from walrus.core.peer import Envelope
 from walrus.core.proposals import Proposals
 from walrus.core.puts import Puts
+from walrus.core.reachability import Reachability
 from walrus.core.readindex import ReadIndexes
 from walrus.core.rng import Generator
 from walrus.core.segment import messages as sm
@@ -69,7 +70,8 @@ class Running:
         self.recoveries = Recoveries(out, config, self.metadata, self.raft, self.leases)
         self.upkeep = Upkeep(out, config, self.metadata, self.raft, self.liveness)
         self.repairs = Repairs(out, self.store, self.liveness)
-        self.puts = Puts(out, config, self.metadata, sessions, self.writers)
+        self.reachability = Reachability(out)
+        self.puts = Puts(out, config, self.metadata, sessions, self.writers, self.reachability)
         self.gets = Gets(out, config, self.metadata, sessions, self.cursors, self.fetcher)
         self.service = Service(
             out, config, self.metadata, self.raft, self.liveness, sessions, self.proposals, self.reads,
@@ -124,6 +126,7 @@ class Running:
             peer.Propose: lambda e, m, now: self.proposals.requested(e.sender, m, now),
             peer.ProposeReply: lambda e, m, now: self.proposals.answered(m),
             peer.ReadIndex: lambda e, m, now: self.reads.requested(e.sender, m, now),
+            peer.Ping: lambda e, m, now: self.reachability.pinged(e.sender, m),
             peer.ReadIndexReply: lambda e, m, now: self.reads.answered(m),
             sm.Append: lambda e, m, now: self.store.append(e.sender, m),
             sm.AppendAck: lambda e, m, now: self.writers.acknowledged((e.sender, e.sender_storage), m, now),
@@ -148,12 +151,18 @@ class Running:
     def received(self, envelope: Envelope, message: AnyMessage, now_ns: int) -> None:
         """A message from another node; those that are not for this member of this cluster are dropped."""
         if self.group.admits(envelope, message):
+            self.reachability.heard(envelope.sender)
             self._on[type(message)](envelope, message, now_ns)
 
     def note_junk(self) -> None:
         if not self._junk_said:
             self._junk_said = True
             self.out.log("warn", "bytes on the raft port that are no message of this protocol version were dropped")
+
+    def disconnected(self, node: int, now_ns: int) -> None:
+        """The connection to a node broke: what was under way may be lost."""
+        self.reachability.disconnected(node, now_ns)
+        self.puts.disconnected(node)
 
     def _raft_message(self, envelope: Envelope, message: Any, now_ns: int) -> None:
         self.raft.step(envelope.sender, message, now_ns)
@@ -302,6 +311,7 @@ class Running:
         self.cursors.tick(now_ns)
         self.repairs.tick(now_ns)
         self.fetcher.tick(now_ns)
+        self.reachability.tick(now_ns)
         self.puts.tick(now_ns)
         self.gets.tick(now_ns)
         self.service.tick(now_ns)
