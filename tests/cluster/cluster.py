@@ -186,6 +186,19 @@ class Cluster(LocalCluster):
         with self.client() as client:
             client.register(topic)
 
+    def topic_led_by(self, is_wanted: Callable[[int], bool]) -> str:
+        """A new topic with three copies whose segment leader is wanted; topics are created until there is one."""
+        created: list[str] = []
+
+        def found() -> bool:
+            created.append(f"topic-{len(created)}")
+            self.register(created[-1])
+            return is_wanted(self.segment_leader(created[-1]))
+
+        eventually(found, "a topic with such a leader")
+        self.until_replicated(created[-1])
+        return created[-1]
+
     def read_all(self, topic: str, node: int) -> list[bytes]:
         """Every record of a topic, in order, as FETCH through one node shows them."""
         with Wire(self.client_address(node)) as wire:
@@ -207,9 +220,7 @@ Start = Callable[..., Cluster]
 
 
 @contextlib.contextmanager
-def started(
-    directory: Path, nodes: int = 3, environment: Mapping[str, str] | None = None
-) -> Iterator[Cluster]:
+def started(directory: Path, nodes: int = 3, environment: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """A formed cluster, ended afterwards whatever happened."""
     cluster = Cluster(directory, nodes, environment)
     try:

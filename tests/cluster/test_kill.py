@@ -6,20 +6,13 @@ import pytest
 from cluster import Cluster, Start, eventually
 from traffic import Consumer, Writer, judge_everywhere, judge_gets
 
-TOPIC = "orders"
 NODES = (1, 2, 3)
 
 
 def prepare(cluster: Cluster, *, leads_raft: bool) -> str:
-    """A topic with three copies, whose segment leader is the Raft leader, or is not."""
-    wanted = cluster.raft_leader()
-    for number in range(6):
-        topic = f"{TOPIC}-{number}"
-        cluster.register(topic)
-        if (cluster.segment_leader(topic) == wanted) == leads_raft:
-            cluster.until_replicated(topic)
-            return topic
-    raise AssertionError("six topics, and none has such a leader")
+    """A topic whose segment leader is the Raft leader, or is not."""
+    raft_leader = cluster.raft_leader()
+    return cluster.topic_led_by(lambda node: (node == raft_leader) == leads_raft)
 
 
 def segment_leader(cluster: Cluster, topic: str) -> list[int]:
