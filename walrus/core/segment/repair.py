@@ -55,6 +55,7 @@ class Repairs:
         self._pulls: dict[Key, Pull] = {}
         self._by_rid: dict[int, Pull] = {}
         self._short: dict[Key, None] = {}  # sealed copies to look at
+        self._holds: dict[Key, tuple[int, int]] = {}  # (who asked to hold a copy, under which set version)
 
     @property
     def waiting(self) -> int:
@@ -80,18 +81,23 @@ class Repairs:
     # --- ordered by the Raft leader, for a new member of a sealed set ---
 
     def hold(self, sender: int, message: Hold, now_ns: int) -> None:
-        """Hold all records of a sealed segment; answered at once where they are here, else when asked again."""
+        """Hold all records of a sealed segment; answered once they are here, admitted durably under that version."""
         key = (message.topic, message.segment)
         segment = self._store.segment(key)
         if segment is None or segment.state != SEALED or segment.count != message.count:
             return
-        replica = self._store.get(key)
-        replica.version = max(replica.version, message.version)
-        if replica.complete:
-            self._out.send(sender, Holding(*key, message.version))
-        else:
+        self._holds[key] = (sender, message.version)
+        self._answer_hold(key)
+        if key in self._holds:
             self._short[key] = None
             self._look_at(key, now_ns)
+
+    def _answer_hold(self, key: Key) -> None:
+        sender, version = self._holds[key]
+        replica = self._store.get(key)
+        if self._store.admitted_under(replica, version) and replica.complete:
+            del self._holds[key]
+            self._out.send(sender, Holding(*key, version))
 
     # --- because SEALED says more ---
 
@@ -114,6 +120,10 @@ class Repairs:
     def _look_at(self, key: Key, now_ns: int) -> None:
         replica = self._store.get(key)
         segment = self._store.segment(key)
+        if segment is not None and not self._is_wanted(key, segment):
+            self._holds.pop(key, None)
+            del self._short[key]
+            return
         if replica.complete or segment is None or segment.state != SEALED:
             del self._short[key]
             return
@@ -125,13 +135,22 @@ class Repairs:
         elif replica.length >= segment.count:
             self._store.reconcile(replica, segment)
         else:
+            self._store.admitted_under(replica, segment.version)
             self._pulls[key] = pull = Pull(key, segment.count, 0, 0, 0)
             self._ask(pull, now_ns)
+
+    def _is_wanted(self, key: Key, segment: Segment) -> bool:
+        """This disk is a member, or was asked to become one by a change that may still come."""
+        if (self._out.node_id, self._out.storage_id) in segment.members:
+            return True
+        return key in self._holds and self._holds[key][1] > segment.version
 
     # --- pulling ---
 
     def progressed(self, key: Key, now_ns: int) -> None:
         """The copy's durable state moved: ask for more, or tell that the tail is reached."""
+        if key in self._holds:
+            self._answer_hold(key)
         pull = self._pulls.get(key)
         if pull is None:
             return

@@ -129,6 +129,13 @@ class ReplicaStore:
         self._admit(replica, data, blocks)
         return True
 
+    def admitted_under(self, replica: Replica, version: int) -> bool:
+        """Take the copy on under ``version`` of its set; True once that is durable: no older set drops it then."""
+        replica.version = max(replica.version, version)
+        if replica.held:
+            self._note_held(replica)
+        return not replica.held_token
+
     def fence(self, sender: int, message: Fence) -> None:
         """Promise to admit and acknowledge nothing below the epoch; answered once that is durable."""
         replica = self.get((message.topic, message.segment))
@@ -289,6 +296,7 @@ class ReplicaStore:
             del self.replicas[replica.key]
         elif replica.state == UNREAD or replica.settled:
             replica.state = READING
+            replica.complete = False
             self._catalogue.append(encode_record(Dropped(*replica.key)))
             token = self._tokens.take()
             self._deletes[token] = replica
