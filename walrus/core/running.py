@@ -360,5 +360,6 @@ class Running:
                 "repairs_waiting": self.repairs.waiting,
                 "client_connections": self.sessions.open_connections,
                 "requests_waiting": self.waiting(),
+                "client_buffered_bytes": self.sessions.buffered_bytes,
             }
         )

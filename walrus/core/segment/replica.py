@@ -15,7 +15,6 @@ UNREAD: Final = 0  # a file from an earlier lifetime, not looked at yet
 READING: Final = 1
 READY: Final = 2
 LOST: Final = 3  # missing or corrupt: "unknown", in no quorum until repaired
-STATE_NAMES: Final = ("UNREAD", "READING", "READY", "LOST")
 
 Key = tuple[str, int]
 """(topic, segment number)."""
@@ -43,7 +42,6 @@ class Replica:
         "index",
         "key",
         "path",
-        "repair",
         "state",
         "version",
     )
@@ -65,7 +63,6 @@ class Replica:
         self.held_version = 0  # the version the catalogue notes, or is about to
         self.held_token = 0
         self.complete = False
-        self.repair: tuple[int, int, int] | None = None  # (epoch, tail, requesting node)
 
     @property
     def length(self) -> int:

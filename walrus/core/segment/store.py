@@ -279,7 +279,6 @@ class ReplicaStore:
             self.opener.cut(replica, segment.count)
         elif replica.length == segment.count:
             replica.complete = True
-            replica.repair = None
             self._catalogue.append(encode_record(Complete(*replica.key, segment.count)))
             if segment.count:
                 self.opener.cut(replica, segment.count)

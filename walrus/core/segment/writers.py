@@ -50,9 +50,6 @@ class Writers:
     def count(self) -> int:
         return len(self._writers)
 
-    def keys(self) -> list[Key]:
-        return list(self._writers)
-
     def lease_valid(self, now_ns: int) -> bool:
         return self._lease.valid(now_ns)
 
