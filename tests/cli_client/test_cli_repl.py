@@ -116,6 +116,19 @@ def test_the_prompt_answers_until_the_user_leaves(leave: str, capsys: pytest.Cap
     assert "connected to" in capsys.readouterr().err
 
 
+def test_lines_that_are_pasted_together_are_requests_one_by_one() -> None:
+    printed = io.BytesIO()
+    with (
+        FakeServer(FakeCluster()) as server,
+        WalrusClient([server.address]) as client,
+        create_pipe_input() as typed,
+        create_app_session(input=typed, output=DummyOutput()),
+    ):
+        typed.send_text(f"\x1b[200~{SESSION.decode()}q\x1b[201~\r")
+        run_prompt(client, InMemoryHistory(), printed)
+    assert printed.getvalue().startswith(b"OK\n\nOK\n\nOK hello from distributed cluster\n\n{\n")
+
+
 def test_the_prompt_survives_a_cluster_that_cannot_be_reached(capsys: pytest.CaptureFixture[str]) -> None:
     with (
         WalrusClient([f"127.0.0.1:{free_port()}"]) as client,

@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,7 @@ class Cluster(LocalCluster):
             client.register(topic)
 
     def topic_led_by(self, is_wanted: Callable[[int], bool]) -> str:
-        """A new topic with three copies whose segment leader is wanted; topics are created until there is one."""
+        """A topic with three copies whose segment leader is wanted; topics are created until there is one."""
         created: list[str] = []
 
         def found() -> bool:
@@ -264,12 +265,21 @@ class Wire:
         taken, self._replies = self._replies[:count], self._replies[count:]
         return taken
 
-    def ask(self, *calls: Call) -> list[bytes]:
-        """Send requests in one piece; their replies."""
+    def send(self, *calls: Call) -> None:
+        """Send requests in one piece."""
         for call in calls:
             self._session.request(call)
         self._socket.sendall(self._session.data_to_send())
+
+    def ask(self, *calls: Call) -> list[bytes]:
+        """Send requests in one piece; their replies."""
+        self.send(*calls)
         return self.replies(len(calls))
+
+    def abort(self) -> None:
+        """Reset the connection: the node learns that nobody takes its replies."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
 
     def rest(self) -> bytes:
         """Whatever still comes, until the node closes the connection."""

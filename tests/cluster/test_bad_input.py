@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, Wire, eventually, started
 
-from walrus.client.calls import METRICS, Call
+from walrus.client.calls import Call
 from walrus.io.peer_frames import NO_NODE, encode_hello
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024

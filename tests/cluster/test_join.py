@@ -21,8 +21,8 @@ def test_a_fourth_node_joins_through_a_follower_and_gets_its_turn_as_leader(star
     writer.start()
     cluster.join(4, through=contact)
     cluster.until_formed()
-    assert f"Added learner 4\n" in cluster.log_text(leader)
-    assert f"Promoted learner 4\n" in cluster.log_text(leader)
+    assert "Added learner 4\n" in cluster.log_text(leader)
+    assert "Promoted learner 4\n" in cluster.log_text(leader)
     with cluster.client(4) as client:
         client.register("other")
         eventually(lambda: gets_its_turn(client, "other", 4), "a segment led by node 4")

@@ -42,6 +42,6 @@ def test_a_hundred_clients_on_a_hundred_topics_get_no_error_and_cause_no_failove
     assert errors == []
     assert cluster.recoveries() == []
     assert {cluster.metrics(node)["current_term"] for node in (1, 2, 3)} == {term}
+    eventually(lambda: all(cluster.state(topic)["sealed_segments"] == SEALED for topic in topics), "sealed segments")
     for number, topic in enumerate(topics):
-        eventually(lambda: cluster.state(topic)["sealed_segments"] == SEALED, f"sealed segments of {topic}")
         assert cluster.read_all(topic, number % 3 + 1) == payloads(topic)

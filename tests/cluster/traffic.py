@@ -103,6 +103,14 @@ class Consumer(threading.Thread):
         self.delivered += 1
         return True
 
+    def floor(self, cluster: Cluster) -> tuple[int, int]:
+        """For :func:`judge_gets`: below the cursor that is committed now, nothing comes any more.
+
+        The GET under way may already have its record, from before that commit; it makes one event at most.
+        """
+        cursor: int = cluster.state(self.topic)["cursor"]
+        return len(self.events) + 1, cursor
+
     def until_delivered(self, more: int = 20) -> None:
         goal = self.delivered + more
         eventually(lambda: self.delivered >= goal or not self.is_alive(), f"{more} records by GET")
@@ -157,7 +165,7 @@ def judge_everywhere(cluster: Cluster, topic: str, writers: Sequence[Writer]) ->
 def judge_gets(records: Sequence[bytes], events: Sequence[bytes | None], floors: Sequence[tuple[int, int]]) -> None:
     """GETs went through ``records`` in order, skipped nothing, and never went back below what was committed.
 
-    ``floors``: (number of events at a time, cursor that the metadata already showed then), ascending. A GET of unknown
+    ``floors``: (number of an event, cursor that was committed before it was asked for), ascending. A GET of unknown
     outcome may have consumed one record, or the record may come again later.
     """
     position = {payload: at for at, payload in enumerate(records)}

@@ -103,9 +103,9 @@ class Noted:
 
 
 class ScriptedCore:
-    """Notes events; stops at the end of a turn of its choice."""
+    """Notes events; stops at the end of a turn of its choice. The first turn, that of Started, waits for nothing."""
 
-    def __init__(self, turns: int = 1, deadline_ns: int | None = None) -> None:
+    def __init__(self, turns: int = 2, deadline_ns: int | None = None) -> None:
         self.events: list[Event] = []
         self.turns = turns
         self.deadline_ns = deadline_ns
@@ -129,11 +129,39 @@ EARLIER_CLIENT = Noted(CLIENTS + 4, ClientDataReceived(2, b"get", 0))
 DISK = Noted(FIRST, WriteCompleted(1))
 
 
+def test_what_started_asks_for_is_carried_out_before_the_loop_waits() -> None:
+    """The core asks for it at the end of the turn; no other event may be needed to get there."""
+    read = Read("raft_meta/entries.log", 0, 1, 1)
+    out, parts = dispatcher()
+    selector = Script([])
+    real_select = selector.select
+    begun_before_waiting: list[bool] = []
+
+    def select(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        begun_before_waiting.append(("submit", [read]) in parts.calls and ("flush",) in parts.calls)
+        return real_select(timeout)
+
+    class ReadingCore(ScriptedCore):
+        def handle(self, event: Event, now_ns: int) -> list[Action]:
+            actions = super().handle(event, now_ns)
+            return [read] if self.events == [STARTED, PollFinished()] else actions
+
+    selector.select = select  # type: ignore[method-assign]
+    assert Reactor(ReadingCore(), selector, out, [], ManualClock()).run(STARTED) == 3
+    assert begun_before_waiting == [True]
+
+
+def test_a_core_that_stops_at_once_is_never_waited_for() -> None:
+    selector = Script([])
+    assert Reactor(ScriptedCore(turns=1), selector, dispatcher()[0], [], ManualClock()).run(STARTED) == 3
+    assert selector.timeouts_s == []
+
+
 def test_a_turn_serves_disk_then_peers_then_clients_longest_unserved_first() -> None:
     core = ScriptedCore()
     selector = Script([[CLIENT, PEER, EARLIER_CLIENT, DISK]])
     assert Reactor(core, selector, dispatcher()[0], [], ManualClock()).run(STARTED) == 3
-    expected = [STARTED, DISK.event, PEER.event, EARLIER_CLIENT.event, CLIENT.event, PollFinished()]
+    expected = [STARTED, PollFinished(), DISK.event, PEER.event, EARLIER_CLIENT.event, CLIENT.event, PollFinished()]
     assert core.events == expected
 
 
@@ -142,7 +170,7 @@ def test_peer_input_is_drained_again_before_the_timer_fires_and_client_input_is_
     core = ScriptedCore(deadline_ns=clock.now_ns())
     selector = Script([[PEER], [PEER, CLIENT]])
     Reactor(core, selector, dispatcher()[0], [], clock).run(STARTED)
-    assert core.events == [STARTED, PEER.event, PEER.event, TimerFired(), PollFinished()]
+    assert core.events == [STARTED, PollFinished(), PEER.event, PEER.event, TimerFired(), PollFinished()]
 
 
 def test_a_deadline_that_the_drained_input_moves_does_not_fire() -> None:
@@ -157,7 +185,7 @@ def test_a_deadline_that_the_drained_input_moves_does_not_fire() -> None:
 
     core.handle = handle  # type: ignore[method-assign]
     Reactor(core, Script([[], [PEER]]), dispatcher()[0], [], clock).run(STARTED)
-    assert core.events == [STARTED, PEER.event, PollFinished()]
+    assert core.events == [STARTED, PollFinished(), PEER.event, PollFinished()]
 
 
 def test_the_wait_ends_at_the_earliest_deadline_of_core_and_driver() -> None:
@@ -169,7 +197,7 @@ def test_the_wait_ends_at_the_earliest_deadline_of_core_and_driver() -> None:
             return [PeerDisconnected(7)]
 
     clock = ManualClock()
-    core = ScriptedCore(turns=3, deadline_ns=clock.now_ns() + 5_000_000)
+    core = ScriptedCore(turns=4, deadline_ns=clock.now_ns() + 5_000_000)
     ticks = Ticks()
     selector = Script([])
     real_select = selector.select
@@ -182,7 +210,7 @@ def test_the_wait_ends_at_the_earliest_deadline_of_core_and_driver() -> None:
     selector.select = select  # type: ignore[method-assign]
     Reactor(core, selector, dispatcher()[0], [ticks], clock).run(STARTED)
     assert selector.timeouts_s == [0.003, 0.002, 0, 60]
-    assert core.events[1:] == [PeerDisconnected(7), PollFinished(), TimerFired(), PollFinished(), PollFinished()]
+    assert core.events[2:] == [PeerDisconnected(7), PollFinished(), TimerFired(), PollFinished(), PollFinished()]
 
 
 def test_stopping_flushes_sockets_for_a_fifth_of_a_second_at_most() -> None:

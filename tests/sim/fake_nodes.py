@@ -5,7 +5,7 @@ from collections import deque
 import msgspec
 
 from walrus.core import wire
-from walrus.core.actions import Action, Read, Send, SetPeerAddress, Write
+from walrus.core.actions import Action, Read, Send, SetPeerAddress, Truncate, Write
 from walrus.core.clients import ClientSessions, Slot
 from walrus.core.config import MS, Deadline, NodeConfig
 from walrus.core.events import (
@@ -74,6 +74,7 @@ class LogNode:
         self.end = 0
         self.queued: list[tuple[str, bytes | None, object]] = []
         self.writing: list[tuple[str, bytes | None, object]] = []
+        self.cutting = False  # a torn end is being cut off
         self.next_rid = 0
         self.token = 0
         self.loaded = config.node_id != 1
@@ -120,7 +121,7 @@ class LogNode:
             if self.asked:
                 self.actions.append(Send(1, self.asked))
         elif isinstance(event, PollFinished):
-            if self.queued and not self.writing:
+            if self.queued and not self.writing and not self.cutting:
                 self._write()
             self.actions += self.sessions.drain()
 
@@ -218,6 +219,7 @@ class LogNode:
         self.end += len(data)
 
     def _durable(self) -> None:
+        self.cutting = False
         for topic, payload, to in self.writing:
             self.records.setdefault(topic, [])
             if payload is not None:
@@ -228,10 +230,11 @@ class LogNode:
 
     def _load(self, data: bytes) -> None:
         self.loaded = True
-        self.end = len(data)
         position = 0
-        while position < len(data):
+        while position + 4 <= len(data):
             length = int.from_bytes(data[position : position + 4], "little")
+            if position + 4 + length > len(data):
+                break
             topic, payload, to = msgspec.msgpack.decode(data[position + 4 : position + 4 + length])
             if to is not None:
                 self.under_way.add(tuple(to))
@@ -240,6 +243,11 @@ class LogNode:
             records = self.records.setdefault(topic, [])
             if payload is not None and not (self.forget_after and len(records) >= self.forget_after):
                 records.append(payload)
+        self.end = position
+        if position < len(data):
+            self.cutting = True
+            self.token += 1
+            self.actions.append(Truncate(PATH, position, self.token))
 
 
 def _record(topic: str, payload: bytes | None, to: object) -> bytes:

@@ -30,14 +30,14 @@ def test_a_right_node_passes_under_every_mixture_of_faults(seed: int) -> None:
     result = run_seed(seed, Options(nodes=1 + seed % 5), LogNode)
     assert result.violation == ""
     assert result.verdict == "clean"
-    assert result.labels["PUT done"] > 10
+    assert result.labels["PUT done"] > 5
 
 
 @pytest.mark.parametrize(("nodes", "seed"), [(1, 1), (2, 1), *((3, n) for n in range(1, 9)), (5, 1), (5, 2)])
 def test_the_shipped_node_passes_under_every_mixture_of_faults(nodes: int, seed: int) -> None:
     result = run_seed(seed, Options(nodes=nodes))
     assert result.violation == ""
-    assert result.labels["segment rolled over"] > 0
+    assert result.labels["PUT done"] > 0
 
 
 def find(text: str, kind: type[LogNode], options: Options | None = None) -> Result:
@@ -127,7 +127,7 @@ def test_half_of_the_fault_kinds_are_on_in_a_seed() -> None:
     for seed in range(12):
         first = run_seed(seed, Options(fault_ns=1 * MS), LogNode).story[0][1]
         counts.append(sum(kind.name in first.split("faults: ")[1].split(", ") for kind in KINDS))
-    assert 3 <= sum(counts) / len(counts) <= 5
+    assert 0.35 < sum(counts) / len(counts) / len(KINDS) < 0.65
     assert len(set(counts)) > 2
 
 

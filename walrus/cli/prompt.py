@@ -69,12 +69,13 @@ def run_prompt(client: WalrusClient, history: History, output: BinaryIO) -> None
         print(error, file=sys.stderr)
     with suppress(EOFError, KeyboardInterrupt):
         while True:
-            # Surrogates are bytes of a terminal that is not UTF-8, kept as they were typed.
-            line = session.prompt().strip().encode("utf-8", "surrogateescape")
-            if line in LEAVING:
-                return
-            if line:
-                _answer(client, line, completer, output)
+            for text in session.prompt().split("\n"):  # several lines were pasted at once
+                # Surrogates are bytes of a terminal that is not UTF-8, kept as they were typed.
+                line = text.strip().encode("utf-8", "surrogateescape")
+                if line in LEAVING:
+                    return
+                if line:
+                    _answer(client, line, completer, output)
 
 
 def _answer(client: WalrusClient, line: bytes, completer: RequestCompleter, output: BinaryIO) -> None:

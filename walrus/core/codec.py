@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from walrus.core import peer
-from walrus.core.peer import ENVELOPE_BYTES, Envelope, Message, pack_envelope, unpack_envelope
+from walrus.core.peer import DECODE_ERRORS, ENVELOPE_BYTES, Envelope, Message, pack_envelope, unpack_envelope
 from walrus.core.segment.messages import SegmentMessage
 
 AnyMessage = (
@@ -35,5 +35,5 @@ def decode_message(data: bytes) -> tuple[Envelope, AnyMessage] | None:
         return None
     try:
         return envelope, _decoder.decode(memoryview(data)[ENVELOPE_BYTES:])
-    except msgspec.DecodeError:
+    except DECODE_ERRORS:
         return None

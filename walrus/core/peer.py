@@ -16,6 +16,9 @@ Member = tuple[int, int]
 TopicName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,200}\Z")]
 """A topic name, checked when a message is decoded: it becomes part of a file name."""
 
+DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no message of ours, whatever they are."""
+
 PROTOCOL_VERSION: Final = 1
 _ENVELOPE: Final = struct.Struct("<BQIQIQ")
 ENVELOPE_BYTES: Final = _ENVELOPE.size

@@ -1,7 +1,9 @@
 """From ``Started`` to a running node: recover the journal and the catalogue, cut torn tails, note the new lifetime.
 
-Everything is durable before the node says a word to anyone: its storage id, its incarnation.
+Everything is durable before the node says a word to anyone: its storage id, its incarnation, an empty catalogue.
 """
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -33,7 +35,11 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 class Startup:
-    """Feed it the completions of the actions it asks for, until ``ready`` is set."""
+    """Feed it the completions of the actions it asks for, until ``ready`` is set.
+
+    One step is in flight at a time: read the journal, cut its torn tail, note this lifetime in it, then the
+    same with the catalogue.
+    """
 
     def __init__(self, out: Outbox, tokens: Tokens, rng: Generator, files: dict[str, int]) -> None:
         """Raises RecoveryError, also from the other methods, where the data directory cannot be used."""
@@ -41,92 +47,98 @@ class Startup:
         self._tokens = tokens
         self._rng = rng
         self._files = files
-        self._reading = ""  # path of the file being read
-        self._waiting = 0  # token of the one step in flight
-        self._journal: JournalState | None = None
-        self._copies: CatalogueState | None = None
-        self._logs: list[RecordLog] = []
-        self._storage = 0
+        self._token = 0  # of the one step in flight
+        self._then: Callable[[bytes], None] = self._journal_read
         self.ready: Ready | None = None
-        if JOURNAL_PATH in files:
-            self._read(JOURNAL_PATH)
-        else:
-            self._journal_done()
-
-    def _read(self, path: str) -> None:
-        self._reading = path
-        self._waiting = self._tokens.take()
-        self._out.add(Read(path, 0, self._files[path], self._waiting))
+        self._read(JOURNAL_PATH, self._journal_read)
 
     def read_completed(self, token: int, data: bytes) -> None:
-        assert token == self._waiting
-        if self._reading == JOURNAL_PATH:
-            self._journal = found = recover_journal(data)
-            if found is not None and found.node != self._out.node_id:
-                raise RecoveryError(
-                    f"{JOURNAL_PATH} belongs to node {found.node}, not to node {self._out.node_id}; "
-                    "give each node its own data directory"
-                )
-            self._cut_or(found.end if found else 0, found is None or found.dirty_tail)
-        else:
-            self._copies = copies = recover_catalogue(data, self._out.node_id, self._storage)
-            self._cut_or(copies.end if copies else 0, copies is None or copies.dirty_tail)
-
-    def _cut_or(self, end: int, dirty: bool) -> None:
-        """Cut a torn tail first; what lies beyond the end must never be read as a continuation."""
-        if dirty:
-            self._waiting = self._tokens.take()
-            self._out.add(Truncate(self._reading, end, self._waiting))
-        else:
-            self._step()
+        assert token == self._token
+        self._then(data)
 
     def write_completed(self, token: int) -> None:
-        assert token == self._waiting
-        self._step()
+        assert token == self._token
+        self._then(b"")
 
-    def _step(self) -> None:
-        if self._reading == JOURNAL_PATH and not self._logs:
-            self._journal_done()
-        elif len(self._logs) == 1 and self._logs[0].appender.flying_token:
-            self._logs[0].appender.completed(self._waiting)
-            self._journal_written()
-        else:
-            self._catalogue_done()
+    def _read(self, path: str, then: Callable[[bytes], None]) -> None:
+        if path not in self._files:
+            then(b"")
+            return
+        self._token, self._then = self._tokens.take(), then
+        self._out.add(Read(path, 0, self._files[path], self._token))
 
-    def _journal_done(self) -> None:
-        """The journal is known: note this lifetime in it, and make that durable."""
-        found = self._journal
-        if found is None:
-            if any(path.startswith("user_data/") for path in self._files):
-                raise RecoveryError(
-                    f"{JOURNAL_PATH} is missing or empty, but user_data holds files: restore it, or move the data "
-                    "directory away and let this node join anew"
-                )
-            self._storage = self._rng.getrandbits(63) | 1
-            log = RecordLog.create(JOURNAL_PATH, JOURNAL_MAGIC, self._out.node_id, self._storage, self._tokens)
-        else:
-            self._storage = found.storage
-            log = RecordLog(JOURNAL_PATH, self._tokens, found.end)
-        self._logs.append(log)
-        self._waiting = log.append(encode_record(Boot(self._incarnation)))
+    def _cut(self, path: str, end: int, then: Callable[[bytes], None]) -> None:
+        """What lies beyond the end must never be read as its continuation."""
+        self._token, self._then = self._tokens.take(), then
+        self._out.add(Truncate(path, end, self._token))
+
+    def _write(self, log: RecordLog, then: Callable[[bytes], None]) -> None:
         write = log.appender.flush()
         assert write is not None
+        self._token, self._then = write.token, then
         self._out.add(write)
 
-    @property
-    def _incarnation(self) -> int:
-        return (self._journal.incarnation if self._journal else 0) + 1
+    # --- the journal ---
 
-    def _journal_written(self) -> None:
-        if CATALOGUE_PATH in self._files:
-            self._read(CATALOGUE_PATH)
+    def _journal_read(self, data: bytes) -> None:
+        self._journal = found = recover_journal(data) if data else None
+        if found is None and any(path.startswith("user_data/") for path in self._files):
+            raise RecoveryError(
+                f"{JOURNAL_PATH} is missing or empty, but user_data holds files: restore it, or move the "
+                "data directory away and let this node join anew"
+            )
+        if found is not None and found.node != self._out.node_id:
+            raise RecoveryError(
+                f"{JOURNAL_PATH} belongs to node {found.node}, not to node {self._out.node_id}; "
+                "give each node its own data directory"
+            )
+        if data and (found is None or found.dirty_tail):
+            self._cut(JOURNAL_PATH, found.end if found else 0, self._journal_sound)
         else:
-            self._catalogue_done()
+            self._journal_sound(b"")
 
-    def _catalogue_done(self) -> None:
+    def _journal_sound(self, _: bytes) -> None:
+        found, node = self._journal, self._out.node_id
+        if found is None:
+            self._storage = self._rng.getrandbits(63) | 1
+            self._log = RecordLog.create(JOURNAL_PATH, JOURNAL_MAGIC, node, self._storage, self._tokens)
+        else:
+            self._storage = found.storage
+            self._log = RecordLog(JOURNAL_PATH, self._tokens, found.end)
+        self._incarnation = (found.incarnation if found else 0) + 1
+        self._log.append(encode_record(Boot(self._incarnation)))
+        self._write(self._log, self._lifetime_noted)
+
+    def _lifetime_noted(self, _: bytes) -> None:
+        self._log.appender.completed(self._token)
+        self._read(CATALOGUE_PATH, self._catalogue_read)
+
+    # --- the catalogue ---
+
+    def _catalogue_read(self, data: bytes) -> None:
+        self._copies = found = recover_catalogue(data, self._out.node_id, self._storage) if data else None
+        if found is None and any(path.endswith(".wal") for path in self._files):
+            raise RecoveryError(
+                f"{CATALOGUE_PATH} is missing or empty, but there are segment files: what this node promised is "
+                "forgotten; restore it, or move the data directory away and let this node join anew"
+            )
+        if data and (found is None or found.dirty_tail):
+            self._cut(CATALOGUE_PATH, found.end if found else 0, self._catalogue_sound)
+        else:
+            self._catalogue_sound(b"")
+
+    def _catalogue_sound(self, _: bytes) -> None:
         if self._copies is None:
             args = (CATALOGUE_PATH, CATALOGUE_MAGIC, self._out.node_id, self._storage, self._tokens)
-            catalogue = RecordLog.create(*args)
+            self._catalogue = RecordLog.create(*args)
+            self._write(self._catalogue, self._catalogue_made)
         else:
-            catalogue = RecordLog(CATALOGUE_PATH, self._tokens, self._copies.end)
-        self.ready = Ready(self._storage, self._incarnation, self._journal, self._copies, self._logs[0], catalogue)
+            self._catalogue = RecordLog(CATALOGUE_PATH, self._tokens, self._copies.end)
+            self._finish()
+
+    def _catalogue_made(self, _: bytes) -> None:
+        self._catalogue.appender.completed(self._token)
+        self._finish()
+
+    def _finish(self) -> None:
+        self.ready = Ready(self._storage, self._incarnation, self._journal, self._copies, self._log, self._catalogue)

@@ -2,11 +2,13 @@
 
 A line is ``2026-01-01T00:00:00.000Z INFO  Node 1: <text>``, UTC. With ``--log-file`` the file is opened for
 appending and, after :meth:`LogWriter.reopen` (SIGHUP), opened anew by name, as log rotation expects.
+
+What ends the process goes to standard error in any case. A log file gets it too, unless standard error leads to that
+very file, as it does for the nodes that a launcher starts: there it would stand twice.
 """
 
 import os
 import queue
-import sys
 import threading
 import time
 import traceback
@@ -19,6 +21,7 @@ from walrus.io.errors import StartError, describe
 LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "error": 40, "off": 100}
 _BACKLOG_LINES_MAX: Final = 10_000
 _STDOUT_FD: Final = 1
+_STDERR_FD: Final = 2
 
 
 class Logger(Protocol):
@@ -40,7 +43,10 @@ _CLOSE: Final = _Command()
 
 
 class LogWriter:
-    """The process's log. ``log``, ``reopen`` and ``close`` may be called from any thread."""
+    """The process's log. ``log``, ``reopen`` and ``close`` may be called from any thread.
+
+    As a context manager it also notes the exception that its body, or meanwhile another thread, ends with.
+    """
 
     def __init__(self, node_id: int, level: str, path: Path | None) -> None:
         """Open the log at ``path``, or standard output for None.
@@ -80,23 +86,30 @@ class LogWriter:
         self._queue.put(_CLOSE)
         self._thread.join(timeout_s)
 
-    def catch_crashes(self) -> None:
-        """Send the traceback of an uncaught exception, in any thread, to the log as well as to stderr."""
-        report_main, report_thread = sys.excepthook, threading.excepthook
+    def __enter__(self) -> "LogWriter":
+        self._report_thread = threading.excepthook
+        threading.excepthook = self._on_thread_end
+        return self
 
-        def on_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-            self._log_traceback(kind, error, trace)
-            report_main(kind, error, trace)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        threading.excepthook = self._report_thread
+        if isinstance(error, Exception):
+            self._note_end(error)
+        self.close()
 
-        def on_thread(args: threading.ExceptHookArgs) -> None:
-            if args.exc_value is not None:
-                self._log_traceback(args.exc_type, args.exc_value, args.exc_traceback)
-            report_thread(args)
+    def _on_thread_end(self, args: threading.ExceptHookArgs) -> None:
+        if isinstance(args.exc_value, Exception):
+            self._note_end(args.exc_value)
+        self._report_thread(args)
 
-        sys.excepthook, threading.excepthook = on_main, on_thread
-
-    def _log_traceback(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
+    def _note_end(self, error: Exception) -> None:
+        """Note what is reported on standard error too."""
+        if self._path is None or _is_stderr(self._path):
+            return
+        lines = [str(error)] if isinstance(error, StartError) else traceback.format_exception(error)
+        for line in "".join(lines).splitlines():
             self.log("error", line)
 
     def _write_lines(self) -> None:
@@ -138,6 +151,13 @@ def timestamp(wall_ns: int) -> str:
     """Return UTC time in ISO 8601 with milliseconds, such as ``2026-01-01T00:00:00.000Z``."""
     seconds, rest_ns = divmod(wall_ns, 1_000_000_000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest_ns // 1_000_000:03d}Z"
+
+
+def _is_stderr(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(_STDERR_FD))
+    except OSError:  # the file was moved away, or standard error is closed
+        return False
 
 
 def _open(path: Path) -> int:

@@ -22,7 +22,6 @@ from walrus.io.clients import ClientServer
 from walrus.io.clock import SystemClock
 from walrus.io.datadir import DataDirectory
 from walrus.io.dispatch import Dispatcher
-from walrus.io.errors import StartError
 from walrus.io.listener import listen
 from walrus.io.logs import LogWriter
 from walrus.io.peers import PeerTransport
@@ -61,16 +60,11 @@ def run_node(config: NodeConfig, settings: Settings) -> int:
     Raises:
         StartError: data directory, port or log file cannot be had.
     """
-    with contextlib.ExitStack() as stack:
-        log = LogWriter(config.node_id, settings.log_level, settings.log_file)
-        stack.callback(log.close)
-        log.catch_crashes()
-        try:
-            return _run(config, settings, log, stack)
-        except StartError as error:
-            if settings.log_file is not None:
-                log.log("error", str(error))
-            raise
+    with (
+        LogWriter(config.node_id, settings.log_level, settings.log_file) as log,
+        contextlib.ExitStack() as stack,
+    ):
+        return _run(config, settings, log, stack)
 
 
 def _run(config: NodeConfig, settings: Settings, log: LogWriter, stack: contextlib.ExitStack) -> int:

@@ -72,7 +72,7 @@ class ThreadedStorage:
         self._reads: queue.SimpleQueue[list[Read] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._done: list[Event] = []
-        self._closing = False
+        self._broken = False  # a thread has ended without being told to
         self._threads = [
             threading.Thread(target=self._guard, args=(work,), name=name, daemon=True)
             for name, work in (("storage-write", self._run_changes), ("storage-read", self._run_reads))
@@ -106,12 +106,11 @@ class ThreadedStorage:
         self._wakeup.clear()
         with self._lock:
             done, self._done = self._done, []
-        if not self._closing and not all(thread.is_alive() for thread in self._threads):
+        if self._broken:
             raise RuntimeError("a storage thread ended unexpectedly")
         return done
 
     def close(self) -> None:
-        self._closing = True
         self._changes.put(None)
         self._reads.put(None)
         for thread in self._threads:
@@ -121,10 +120,15 @@ class ThreadedStorage:
             self._wakeup.close()
 
     def _guard(self, work: Callable[[], None]) -> None:
+        """Run ``work``; should it raise, tell the loop before the thread is gone: it looks only when woken."""
+        finished = False
         try:
             work()
+            finished = True
         finally:
-            self._wakeup.set()
+            if not finished:
+                self._broken = True
+                self._wakeup.set()
 
     def _post(self, events: Sequence[Event]) -> None:
         with self._lock:

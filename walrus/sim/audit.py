@@ -1,10 +1,8 @@
 """After the faults: is the cluster well again, does it take writes, and what does it hold?"""
 
-from walrus.core.metadata.commands import OPEN, STATE_NAMES
-from walrus.core.raft.output import Role
-from walrus.sim import probe
 from walrus.sim.client import Link, Request
 from walrus.sim.cluster import Cluster
+from walrus.sim.convergence import check_copies, left_over, unsettled
 from walrus.sim.history import DONE, EMPTY_REPLY, History, Operation
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS, Violation
@@ -13,39 +11,6 @@ _STEP_NS = 2 * MS
 _REQUESTS_AT_ONCE = 24
 _GRACE_NS = 300 * MS
 _ANSWER_WITHIN_NS = 3_000 * MS
-
-
-def unsettled(cluster: Cluster) -> str:
-    """What is still missing for a healthy cluster; empty if nothing is.
-
-    One Raft leader; every node a voter; all have applied the same; no segment SEALING, every replica set
-    complete.
-    """
-    views = []
-    for host in cluster.hosts:
-        if not host.up:
-            return f"node {host.node_id} is down"
-        view, state = probe.raft(host), probe.metadata(host)
-        if view is not None and state is not None:
-            views.append((host, view, state))
-    if not views:
-        return ""
-    if len(views) < len(cluster.hosts):
-        return "a node has not begun"
-    leaders = [host.node_id for host, view, _ in views if view.role is Role.LEADER]
-    if len(leaders) != 1:
-        return f"Raft leaders: {leaders}"
-    everyone = tuple(host.node_id for host in cluster.hosts)
-    for host, view, state in views:
-        if view.membership.voters != everyone:
-            return f"voters on node {host.node_id} are {view.membership.voters}, not {everyone}"
-        if view.applied_index != views[0][1].applied_index or view.applied_index != view.log.last_index:
-            return f"node {host.node_id} has applied {view.applied_index} of {view.log.last_index} entries"
-        for name, segment in state.unsealed.items():
-            if segment.state != OPEN:
-                where = f"{name}:{segment.number} on node {host.node_id}"
-                return f"segment {where} is {STATE_NAMES[segment.state]} at epoch {segment.epoch}"
-    return ""
 
 
 class Auditor:
@@ -58,13 +23,17 @@ class Auditor:
         self._give_up_ns = give_up_ns
         self._puts = 0
 
-    def settle(self) -> None:
-        """Run until the cluster is well; raise :class:`Violation` if it is not in time."""
+    def settle(self, *, alone: bool = False) -> None:
+        """Run until the cluster is well; raise :class:`Violation` if it is not in time.
+
+        ``alone``: all clients have gone, so nothing may be left over either.
+        """
         world = self._cluster.world
-        while why := unsettled(self._cluster):
+        while why := unsettled(self._cluster) or (left_over(self._cluster) if alone else ""):
             if world.now_ns >= self._give_up_ns:
                 raise Violation(f"liveness: the cluster does not become well after the faults: {why}")
             world.run_until(world.now_ns + 20 * MS)
+        check_copies(self._cluster)
 
     def prove_writable(self, topic: str) -> None:
         """Some node acknowledges a PUT to ``topic`` in time."""

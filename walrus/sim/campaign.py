@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 import msgspec
 
@@ -75,14 +76,15 @@ def run_chunk(task: tuple[range, Options]) -> Summary:
 def run_campaign(
     seeds: range, options: Options, jobs: int, progress: Callable[[Summary, Summary], None]
 ) -> tuple[Summary, bool]:
-    """Run ``seeds`` in ``jobs`` processes; True if all of them were run, False if the user interrupted.
+    """Run ``seeds`` in ``jobs`` processes; True if all of them were run, False if SIGINT or SIGTERM came.
 
-    ``progress`` is called with the sum so far and the newest part.
+    ``progress`` is called with the sum so far and the newest part. Call it in the main thread.
     """
     total = Summary()
     start = time.monotonic()
     tasks = [(seeds[first : first + _CHUNK_SEEDS], options) for first in range(0, len(seeds), _CHUNK_SEEDS)]
     finished = True
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         for part in _run_all(tasks, jobs):
             total.add(part)
@@ -90,6 +92,8 @@ def run_campaign(
             progress(total, part)
     except KeyboardInterrupt:
         finished = False
+    finally:
+        signal.signal(signal.SIGTERM, before)
     total.wall_s = time.monotonic() - start
     return total, finished
 
@@ -102,5 +106,10 @@ def _run_all(tasks: list[tuple[range, Options]], jobs: int) -> Iterator[Summary]
         yield from pool.imap_unordered(run_chunk, tasks)
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how the parent ends this process

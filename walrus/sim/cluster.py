@@ -4,6 +4,7 @@ from typing import Protocol
 
 from walrus.core.config import NodeConfig
 from walrus.sim.host import Host, NodeFactory
+from walrus.sim.moments import Moments
 from walrus.sim.network import Network
 from walrus.sim.options import Options
 from walrus.sim.rng import Rng
@@ -30,26 +31,25 @@ class Cluster:
         self.checkers: list[Checker] = []
         self.network = Network(world, world.rng.stream("network"))
         self.streams = Streams(world, world.rng.stream("streams"))
+        self.moments = Moments(self.network, self.streams)
         dice = world.rng.stream("cluster")
         self.max_segment_entries = dice.randrange(3, 31)
         self.hosts = [
-            Host(world, self._config(n, dice), factory, self.network, self.streams, self._after_turn)
+            Host(world, self._config(n, dice), factory, self.network, self.streams, self._after_turn, self._before_end)
             for n in range(1, options.nodes + 1)
         ]
-        self.network.delay_ns = (50 * US, dice.choice((100, 400, 3000)) * US)
+        self.network.delay_ns = (50 * US, dice.choice((100, 400, 3000, 15_000)) * US)
         for host in self.hosts:
-            host.disk.latency_ns = (50 * US, dice.choice((200, 1000, 8000)) * US)
+            host.disk.latency_ns = (50 * US, dice.choice((200, 1000, 8000, 25_000)) * US)
         self._schedule_starts(dice)
 
     def host(self, node_id: int) -> Host:
         """The host of node ``node_id``."""
         return self.hosts[node_id - 1]
 
-    def crash(self, host: Host, why: str) -> None:
-        """Kill a node's process."""
-        for checker in self.checkers:
-            checker.on_crash(host)
-        host.crash()
+    def crash(self, host: Host, why: str, keep_per_million: int = 500_000) -> None:
+        """Kill a node's process; each write in flight is kept with a probability given in millionths."""
+        host.crash(keep_per_million)
         self.world.note(f"node {host.node_id} crashes ({why})")
 
     def restart(self, host: Host) -> None:
@@ -61,10 +61,14 @@ class Cluster:
     def finish(self) -> None:
         """Let the checkers see every node a last time."""
         for host in self.hosts:
-            for checker in self.checkers:
-                checker.on_crash(host)
+            self._before_end(host)
+
+    def _before_end(self, host: Host) -> None:
+        for checker in self.checkers:
+            checker.on_crash(host)
 
     def _after_turn(self, host: Host) -> None:
+        self.moments.after_turn(host)
         for checker in self.checkers:
             checker.after_turn(host)
 
@@ -83,12 +87,12 @@ class Cluster:
         )
 
     def _schedule_starts(self, dice: Rng) -> None:
-        """Node 1 first, the others within the first moments, and sometimes one of them late."""
-        late = dice.randrange(2, len(self.hosts) + 1) if len(self.hosts) > 3 and dice.chance(300_000) else 0
+        """Node 1 first, the others within the first moments, and sometimes some of them late."""
+        late_per_million = dice.choice((0, 0, 200_000, 500_000))
         for host in self.hosts:
             if host.node_id == 1:
                 delay = 0
-            elif host.node_id == late:
+            elif dice.chance(late_per_million):
                 delay = dice.randrange(800 * MS, 2000 * MS)
             else:
                 delay = dice.randrange(400 * MS)

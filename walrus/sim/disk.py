@@ -61,15 +61,15 @@ class Disk:
         """Begin a read; it sees what is on the disk when it completes."""
         self._world.after(self._latency(), self._complete_read, (self._life, action))
 
-    def crash(self) -> None:
+    def crash(self, keep_per_million: int = 500_000) -> None:
         """The node's process ended: nobody hears of completions, and each open change may be lost."""
         self._life += 1
         for action in self._in_flight.values():
-            if self._rng.chance(500_000):
+            if self._rng.chance(keep_per_million):
                 self.kept_in_flight += 1
                 self._apply(action)
-            elif self.on_torn is not None and isinstance(action, Write):
-                self._apply(Write(action.path, action.offset, self.on_torn(action), action.token))
+            elif self.on_torn is not None and isinstance(action, Write) and (kept := self.on_torn(action)):
+                self._apply(Write(action.path, action.offset, kept, action.token))
             else:
                 self.lost_in_flight += 1
         self._in_flight.clear()

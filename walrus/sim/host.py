@@ -54,8 +54,8 @@ NodeFactory = Callable[[NodeConfig, Rng, int], NodeLike]
 class Host:
     """One node's process, its disk and its monotonic clock (whose zero is its own).
 
-    ``life`` counts the processes started; ``after_turn`` is called at the end of every turn, for the
-    checkers.
+    ``life`` counts the processes started; for the checkers ``after_turn`` is called at the end of every turn
+    and ``before_end`` before the process ends.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Host:
         network: Network,
         streams: Streams,
         after_turn: Callable[["Host"], None],
+        before_end: Callable[["Host"], None],
     ) -> None:
         self.node_id = config.node_id
         self.config = config
@@ -73,6 +74,8 @@ class Host:
         self.life = 0
         self.heard_from: dict[int, bool] = {}  # peers with a connection to this process
         self.stopped_because = ""
+        self.paused = False
+        self.stood_still_ns = 0  # how long this process was paused, all in all
         self.gather_per_million = 100_000  # turns that gather events for a while
         self.gather_most_ns = 500 * US
         self._world = world
@@ -80,8 +83,10 @@ class Host:
         self._network = network
         self._streams = streams
         self._after_turn = after_turn
+        self._before_end = before_end
         self._rng = world.rng.stream(f"host {self.node_id}")
         self.disk = Disk(world, world.rng.stream(f"disk {self.node_id}"), self.deliver)
+        self._paused_ns = 0
         self._clock_offset_ns = self._rng.randrange(1, 1000) * SECOND
         self._inbox: list[Event] = []
         self._turn_due = False
@@ -99,6 +104,11 @@ class Host:
         """Whether the process runs."""
         return self.node is not None
 
+    @property
+    def held_back(self) -> int:
+        """Messages that wait for a write to become durable."""
+        return sum(map(len, self._held.values()))
+
     def start(self) -> None:
         """Start the process on what the disk holds."""
         assert self.node is None, f"node {self.node_id} runs already"
@@ -107,12 +117,25 @@ class Host:
         self.node = self._factory(self.config, self._rng.stream(f"life {self.life}"), self._now())
         self.deliver(Started(self.disk.sizes(), WALL_START_NS + self._world.now_ns))
 
-    def crash(self) -> None:
-        """Kill the process; whatever was not durable may be lost."""
+    def crash(self, keep_per_million: int = 500_000) -> None:
+        """End the process; each write in flight is kept with a probability given in millionths."""
+        self._before_end(self)
         self._end()
-        self.disk.crash()
+        self.disk.crash(keep_per_million)
         self._network.connection_lost(self.node_id)
         self._streams.host_crashed(self.node_id)
+
+    def pause(self) -> None:
+        """Let the process stand still; what arrives for it waits."""
+        self.paused = True
+        self._paused_ns = self._world.now_ns
+
+    def go_on(self) -> None:
+        """Let a process that stood still run again."""
+        self.paused = False
+        self.stood_still_ns += self._world.now_ns - self._paused_ns
+        if not self._turn_due:
+            self._schedule_turn()
 
     def note(self, text: str, label: str = "") -> None:
         """Add a line about this node to the run's story, and count it under ``label`` if there is one."""
@@ -125,7 +148,7 @@ class Host:
         if self.node is None:
             return
         self._inbox.append(event)
-        if not self._turn_due:
+        if not self._turn_due and not self.paused:
             self._schedule_turn()
 
     def _schedule_turn(self) -> None:
@@ -136,6 +159,8 @@ class Host:
 
     def _end(self) -> None:
         self.node = None
+        self.paused = False
+        self.stood_still_ns = 0
         self.heard_from = {}
         self._inbox = []
         self._turn_due = False
@@ -152,6 +177,8 @@ class Host:
         if life != self.life or self.node is None:
             return
         self._turn_due = False
+        if self.paused:
+            return
         now = self._now()
         inbox, self._inbox = self._inbox, []
         for event in inbox:
@@ -202,7 +229,7 @@ class Host:
             return
         self._wake_at_ns = -1
         deadline = self.node.next_deadline()
-        if deadline is None or self._turn_due:
+        if deadline is None or self._turn_due or self.paused:
             return
         if deadline.at_ns <= self._now():
             self._schedule_turn()

@@ -28,6 +28,7 @@ class Network:
         self.addresses: dict[str, Host] = {}
         self.cut: set[tuple[int, int]] = set()  # membership is asked for, its order never used
         self.filters: list[Filter] = []
+        self.tap: Callable[[int, int, bytes], None] | None = None  # sees (sender, recipient, bytes) of each message
         self.delay_ns = (50 * US, 400 * US)
         self.fates: Counter[str] = Counter()
         self._world = world
@@ -41,6 +42,8 @@ class Network:
 
     def send(self, sender: int, to: int, data: bytes, urgent: bool) -> None:
         """Take a message from node ``sender`` to node ``to``."""
+        if self.tap is not None:
+            self.tap(sender, to, data)
         if (sender, to) in self.cut:
             self.fates["cut"] += 1
             return

@@ -11,6 +11,7 @@ from walrus.core.raft.output import Role
 
 if TYPE_CHECKING:
     from walrus.core.metadata.state import Metadata
+    from walrus.core.segment.replica import Replica
     from walrus.sim.host import Host
 
 
@@ -56,6 +57,10 @@ class RaftView(Protocol):
         """Durable up to here."""
 
     @property
+    def leader(self) -> int:
+        """Whom it takes for the leader of its term, or 0."""
+
+    @property
     def role(self) -> Role:
         """What it is in its term."""
 
@@ -80,3 +85,16 @@ def metadata(host: "Host") -> "Metadata | None":
     node: Any = host.node
     state: Metadata | None = getattr(node, "metadata", None)
     return state
+
+
+def replica(host: "Host", topic: str, number: int) -> "Replica | None":
+    """The host's copy of a segment, if its process runs, has begun and knows of one."""
+    node: Any = host.node
+    replicas: dict[tuple[str, int], Replica] = getattr(node, "replicas", None) or {}
+    return replicas.get((topic, number))
+
+
+def leads(host: "Host") -> bool:
+    """Whether the host leads Raft, as far as it knows."""
+    view = raft(host)
+    return view is not None and view.role is Role.LEADER

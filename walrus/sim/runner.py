@@ -123,7 +123,7 @@ def _run(cluster: Cluster, history: History) -> None:
     for topic in workload.topics:
         scans[topic] = auditor.scan(topic)
         world.note(f"topic {topic} holds {len(scans[topic])} records")
-    auditor.settle()
+    auditor.settle(alone=True)
     cluster.finish()
     check_history(history, scans, drained)
     _count(world, history)

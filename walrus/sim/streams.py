@@ -4,6 +4,7 @@ A stream breaks when the node at its end crashes, when a fault resets it, or whe
 What the client sent before closing still arrives; what was on its way when a stream was reset does not.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from walrus.core.events import ClientConnected, ClientDataReceived, ClientDisconnected
@@ -86,6 +87,7 @@ class Streams:
         self.delay_ns = (30 * US, 300 * US)
         self.cut_per_million = 150_000  # writes that arrive in several pieces
         self.silent_per_million = 200_000  # connections of a crashed node whose client hears nothing
+        self.tap: Callable[[int], None] | None = None  # hears of each reply, from which node
         self._world = world
         self._rng = rng
         self._opened = 0
@@ -109,6 +111,8 @@ class Streams:
         connection = self.open_at[node].get(number)
         if connection is None:
             return
+        if self.tap is not None and data:
+            self.tap(node)
         for piece in self._pieces(data):
             connection.to_client_ns = max(connection.to_client_ns + 1, self._world.now_ns + self._delay())
             self._world.at(connection.to_client_ns, self._arrive_at_client, (connection, piece))

@@ -84,7 +84,7 @@ class ReplicaStore:
             self._queued.setdefault(replica.key, []).append((sender, message))
             return
         blocks = split_blocks(message.data)
-        if blocks is None:
+        if blocks is None or (blocks and blocks[0].base != message.base):
             self._out.log("error", f"node {sender} sent a corrupt batch for {message.topic}:{message.segment}; refused")
             return
         status = self._admissible(replica, message, blocks)

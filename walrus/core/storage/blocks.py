@@ -81,7 +81,7 @@ def decode_header(data: bytes) -> SegmentHeader | None:
     (crc,) = _LENGTH.unpack_from(data, FILE_HEADER_BYTES - 4)
     if magic != SEGMENT_MAGIC or version != FORMAT_VERSION or crc != zlib.crc32(body):
         return None
-    topic = body[_FILE_HEADER.size : _FILE_HEADER.size + topic_length].decode()
+    topic = body[_FILE_HEADER.size : _FILE_HEADER.size + topic_length].decode("ascii", "replace")
     return SegmentHeader(node, storage, cluster, topic, segment)
 
 
@@ -120,12 +120,14 @@ def announced_size(data: bytes, position: int) -> int:
 
 
 def split_blocks(data: bytes) -> list[BlockInfo] | None:
-    """All blocks of ``data``, which must consist of whole, sound blocks; None otherwise."""
-    blocks = []
+    """All blocks of ``data``, which must consist of whole, sound, dense blocks; None otherwise."""
+    blocks: list[BlockInfo] = []
     position = 0
     while position < len(data):
         block = block_at(data, position)
-        if block is None:
+        if block is None or not block.count:
+            return None
+        if blocks and block.base != blocks[-1].base + blocks[-1].count:
             return None
         blocks.append(block)
         position += block.size

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from walrus.core.peer import DECODE_ERRORS
 from walrus.core.storage.recordlog import RecoveryError, recover
 
 CATALOGUE_PATH: Final = "user_data/replicas.log"
@@ -75,8 +76,11 @@ def recover_catalogue(data: bytes, node: int, storage: int) -> CatalogueState | 
             f"not to node {node} with {storage:016x}; do not mix data directories"
         )
     copies: dict[tuple[str, int], CopyState] = {}
-    for payload in found.payloads:
-        record = _decode(payload)
+    for number, payload in enumerate(found.payloads):
+        try:
+            record = _decode(payload)
+        except DECODE_ERRORS as error:
+            raise RecoveryError(f"{CATALOGUE_PATH}: record {number} cannot be read: {error}") from error
         copy = copies.setdefault((record.topic, record.segment), CopyState())
         if isinstance(record, Held):
             copy.held = True

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from walrus.core.peer import Entry
+from walrus.core.peer import DECODE_ERRORS, Entry
 from walrus.core.raft.output import HardState
 from walrus.core.storage.recordlog import RecoveryError, recover
 
@@ -70,7 +70,7 @@ def recover_journal(data: bytes) -> JournalState | None:
     for number, payload in enumerate(found.payloads):
         try:
             record = _decode(payload)
-        except msgspec.DecodeError as error:
+        except DECODE_ERRORS as error:
             raise RecoveryError(f"{JOURNAL_PATH}: record {number} cannot be read: {error}") from error
         if isinstance(record, Logged):
             index = record.entry.index

@@ -53,7 +53,7 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
     if len(header) < HEADER_BYTES or _CRC.unpack_from(header, HEADER_BYTES - 4)[0] != zlib.crc32(header[:-4]):
         if _last_durable_mark(data, 0) > 0:
             raise RecoveryError(f"{path}: corrupt header at byte 0; restore this file or replace the node")
-        if any(header[:8]) and header[:8] != magic:
+        if not magic.startswith(header[:8].rstrip(b"\0")):
             raise RecoveryError(f"{path}: not a file of this kind (starts with {header[:8]!r}, not {magic!r})")
         return None
     found_magic, version, _, node, storage = _HEADER.unpack_from(header)

@@ -1,12 +1,18 @@
 """Fault kinds, one module for each, and the swarm that picks some of them for a seed."""
 
 from walrus.sim.cluster import Cluster
+from walrus.sim.faults.aimed_crash import AimedCrash
 from walrus.sim.faults.client_reset import ClientReset
 from walrus.sim.faults.crash_restart import CrashRestart
 from walrus.sim.faults.fault import Fault
+from walrus.sim.faults.isolation import Isolation
 from walrus.sim.faults.messages import Delay, Drop, Duplicate
 from walrus.sim.faults.partition import OneWayPartition, Partition
+from walrus.sim.faults.pause import Pause
+from walrus.sim.faults.power_loss import PowerLoss
+from walrus.sim.faults.shutdown import Shutdown
 from walrus.sim.faults.slow_disk import SlowDisk
+from walrus.sim.faults.torn_write import TornWrite
 
 KINDS: tuple[type[Fault], ...] = (
     CrashRestart,
@@ -17,6 +23,12 @@ KINDS: tuple[type[Fault], ...] = (
     Duplicate,
     ClientReset,
     SlowDisk,
+    AimedCrash,
+    PowerLoss,
+    Shutdown,
+    Pause,
+    TornWrite,
+    Isolation,
 )
 
 

@@ -1,0 +1,129 @@
+"""The check that all is well after the faults: it passes a healthy cluster, and each planted defect fails it."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from walrus.core.actions import Send
+from walrus.core.metadata.commands import SEALED, SEALING
+from walrus.core.metadata.state import Segment, Topic
+from walrus.sim import probe
+from walrus.sim.audit import Auditor
+from walrus.sim.cluster import Cluster
+from walrus.sim.convergence import check_copies, left_over, unsettled
+from walrus.sim.history import History
+from walrus.sim.host import Host
+from walrus.sim.options import Options
+from walrus.sim.runner import real_node
+from walrus.sim.trace import Trace
+from walrus.sim.workload import Workload
+from walrus.sim.world import MS, SECOND, Violation, World
+
+
+@dataclass
+class Scene:
+    """A cluster that took records, is well again, and holds at least one SEALED segment with records."""
+
+    cluster: Cluster
+    auditor: Auditor
+
+    def settle(self) -> None:
+        self.auditor.settle(alone=True)
+
+    def sealed(self) -> Segment:
+        return next(segment for segment in self.topic().segments if segment.state == SEALED and segment.count)
+
+    def topic(self) -> Topic:
+        state = probe.metadata(self.cluster.hosts[0])
+        assert state is not None
+        return state.topics["logs"]
+
+    def file(self, host: Host) -> bytearray:
+        return host.disk.files[f"user_data/logs:{self.sealed().number}.wal"]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    world = World(1, Trace(), 1_000_000)
+    cluster = Cluster(world, Options(topics=1), real_node)
+    history = History()
+    workload = Workload(cluster, history)
+    workload.start()
+    world.run_until(3 * SECOND)
+    workload.stop()
+    workload.leave()
+    scene = Scene(cluster, Auditor(cluster, history, world.rng.stream("auditor"), world.now_ns + 5 * SECOND))
+    scene.settle()
+    return scene
+
+
+def test_a_healthy_cluster_is_well_and_nothing_is_left_over(scene: Scene) -> None:
+    assert unsettled(scene.cluster) == ""
+    assert left_over(scene.cluster) == ""
+    check_copies(scene.cluster)
+
+
+def test_a_node_that_is_down_is_not_well(scene: Scene) -> None:
+    scene.cluster.crash(scene.cluster.host(2), "test")
+    assert unsettled(scene.cluster) == "node 2 is down"
+    with pytest.raises(Violation, match="does not become well after the faults: node 2 is down"):
+        scene.settle()
+
+
+def test_an_entry_that_one_node_has_not_applied_is_not_well(scene: Scene) -> None:
+    raft = scene.cluster.host(3).node.raft  # type: ignore[union-attr]
+    raft.applied_index -= 1
+    assert unsettled(scene.cluster).startswith("node 3 has applied ")
+
+
+def test_a_segment_that_is_neither_open_nor_sealed_is_not_well(scene: Scene) -> None:
+    scene.topic().last.state = SEALING
+    assert unsettled(scene.cluster).endswith(" is SEALING at epoch 0")
+
+
+def test_a_replica_set_that_is_too_small_is_not_well(scene: Scene) -> None:
+    scene.sealed().members = scene.sealed().members[:2]
+    assert unsettled(scene.cluster).endswith(", not 3 members")
+
+
+def test_a_member_without_all_records_of_a_sealed_segment_is_not_well(scene: Scene) -> None:
+    replica = probe.replica(scene.cluster.host(2), "logs", scene.sealed().number)
+    assert replica is not None
+    replica.complete = False
+    assert "the copy on node 2 is not known to hold all" in unsettled(scene.cluster)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
+def test_a_copy_believed_complete_whose_file_is_not_is_a_violation(scene: Scene, damage: str) -> None:
+    host = scene.cluster.host(2)
+    data = scene.file(host)
+    if damage == "missing":
+        del host.disk.files[f"user_data/logs:{scene.sealed().number}.wal"]
+    elif damage == "cut":
+        del data[-1:]
+    else:
+        data[-1] ^= 1
+    assert unsettled(scene.cluster) == ""
+    with pytest.raises(Violation, match=r"copies: node 2 believes its copy of logs:\d+ complete"):
+        scene.settle()
+
+
+def test_a_message_held_back_for_a_write_that_never_comes_is_left_over(scene: Scene) -> None:
+    host = scene.cluster.host(1)
+    node = host.node
+    assert node is not None
+    handle = node.handle
+    node.handle = lambda event, now: [*handle(event, now), Send(2, b"never", after=1 << 60)]  # type: ignore[method-assign]
+    scene.cluster.world.run_until(scene.cluster.world.now_ns + 100 * MS)
+    node.handle = handle  # type: ignore[method-assign]
+    assert "messages back for writes that never come" in left_over(scene.cluster)
+    with pytest.raises(Violation, match="node 1 holds"):
+        scene.settle()
+
+
+def test_a_request_that_still_waits_is_left_over(scene: Scene) -> None:
+    running = scene.cluster.host(3).node.running  # type: ignore[union-attr]
+    running.waiting = lambda: 2
+    assert left_over(scene.cluster) == "node 3 still has 2 requests of clients waiting"
+    with pytest.raises(Violation, match="node 3 still has 2 requests"):
+        scene.settle()
