@@ -95,14 +95,16 @@ class Cluster(LocalCluster):
         self.start_node(node)
 
     def until_formed(self) -> None:
-        """Every node is a voter, all name one leader, and no segment waits for a new writer."""
+        """Every node is a voter, all name one leader, and every topic is written by a process that runs."""
         eventually(lambda: not self.why_not_formed(), "one cluster of all nodes")
 
-        def serving() -> bool:
-            with self.client() as client:
-                return all(client.state(topic)["segment_state"] == "OPEN" for topic in client.topics())
+        def all_led() -> bool:
+            metrics = [self.metrics(node) for node in self.running()]
+            topics = metrics[0]["topics"]
+            led = sum(each["leading_segments"] for each in metrics)
+            return led == topics and all(each["topics"] == each["open_segments"] == topics for each in metrics)
 
-        eventually(serving, "an open segment in every topic")
+        eventually(all_led, "a running leader for the open segment of every topic")
 
     def until_replicated(self, topic: str, copies: int = 3) -> None:
         """The open segment of ``topic`` has so many copies."""

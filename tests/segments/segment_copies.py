@@ -111,5 +111,3 @@ class Copies:
 def one(base: int, payload: bytes) -> bytes:
     """A batch of one record, as the writer at epoch 0 makes it."""
     return block(base, payload)
-
-

@@ -117,7 +117,43 @@ def test_no_copy_is_dropped_while_its_segment_is_being_sealed() -> None:
     assert PATH in copies.files
 
 
-def test_a_member_replaced_by_the_seal_drops_its_copy() -> None:
+def fenced_spare() -> Copies:
+    """Node 2 stands in for a dead member of logs:1, fenced and filled, and has not heard of SEALING yet."""
+    copies = Copies(metadata_with(1, 2, 3, copies=(1, 3)))
+    copies.fence(1)
+    copies.settle()
+    assert copies.store.admit_pulled(copies.replica, one(0, b"a"))
+    copies.settle()
+    copies.said()
+    return copies
+
+
+def test_a_fence_ahead_of_the_metadata_keeps_a_copy_that_its_set_does_not_name() -> None:
+    copies = fenced_spare()
+    reconcile(copies)
+    assert (PATH in copies.files, copies.replica.fence_durable) == (True, 1)
+
+
+def test_a_restart_that_replays_the_time_before_the_fence_drops_neither_copy_nor_fence() -> None:
+    copies = fenced_spare()
+    copies.start()
+    reconcile(copies)
+    copies.append(1, one(1, b"b"))
+    copies.settle()
+    assert (PATH in copies.files, copies.replica.fence_epoch, copies.replica.length) == (True, 1, 1)
+
+
+def test_an_empty_copy_keeps_its_fence_though_its_set_does_not_name_it() -> None:
+    copies = Copies(metadata_with(1, 2, 3, copies=(1, 3)))
+    copies.fence(1)
+    copies.settle()
+    copies.start()
+    reconcile(copies)
+    copies.append(0, one(0, b"a"), version=2)
+    assert copies.replica.length == 0
+
+
+def test_a_member_replaced_by_a_later_set_drops_its_copy() -> None:
     copies = Copies(metadata_with(1, 2, 3, 4)).filled(b"a")
     sealed(copies.metadata, 1)
     reconcile(copies)

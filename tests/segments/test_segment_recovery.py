@@ -285,12 +285,12 @@ def test_a_recovery_without_enough_copies_says_what_it_waits_for() -> None:
     assert bench.recoveries.stuck() == {}
     bench.tick(LAPSED_NS + STUCK_AFTER_NS + RESEND_NS)
     reason = (
-        "1 of nodes 1, 2, 3 have a copy and answered, 2 must; no answer from 1: start these nodes; "
-        "lost or corrupt copies on 3"
+        "1 of nodes 1, 2, 3 have a copy and answered, 2 must; no answer from node 1: start it; "
+        "lost or corrupt copy on node 3"
     )
     assert bench.recoveries.stuck() == {"logs:1": reason}
     bench.wire.sent()
-    assert bench.wire.lines[-1] == ("error", f"Node 2: Cannot seal logs:1: {reason}")
+    assert bench.wire.lines[-1] == ("error", f"Node 2: Cannot seal logs:1 yet: {reason}")
 
 
 def test_a_set_of_one_whose_node_is_gone_waits_for_it() -> None:
@@ -299,7 +299,7 @@ def test_a_set_of_one_whose_node_is_gone_waits_for_it() -> None:
         bench.tick(LAPSED_NS + tick * RESEND_NS)
     assert bench.seals() == []
     assert bench.recoveries.stuck() == {
-        "logs:1": "0 of nodes 1 have a copy and answered, 1 must; no answer from 1: start these nodes"
+        "logs:1": "0 of nodes 1 have a copy and answered, 1 must; no answer from node 1: start it"
     }
     bench.answer(1, 4)
     assert [(s.count, s.members) for s in bench.seals()] == [(4, members(1))]

@@ -1,5 +1,7 @@
 """``walrus-sim``: what it prints, how it exits, and that wrong usage gets a plain sentence."""
 
+import signal
+
 import pytest
 from click.testing import CliRunner, Result
 from fake_nodes import LogNode
@@ -73,21 +75,28 @@ def test_a_campaign_lists_its_failures_first_with_their_commands() -> None:
     assert lines[1] == "    walrus-sim --seed 4 --nodes 3 --duration-ms 300"
 
 
-@pytest.mark.usefixtures("log_nodes")
-def test_an_interrupted_campaign_prints_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_interrupted_campaign_prints_what_it_has(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = []
+    # Non-interactive shells start background processes, and so their tests, with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    terminated = signal.getsignal(signal.SIGTERM)
 
     def interrupted(task: object) -> campaign.Summary:
         if parts:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
         parts.append(1)
         return campaign.Summary(seeds=8, steps=100, busy_s=1.0)
 
     monkeypatch.setattr(campaign, "run_chunk", interrupted)
-    result = run("--seeds", "1..100", "--jobs", "1")
+    try:
+        result = run("--seeds", "1..100", "--jobs", "1")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert "8 of 100 seeds, 0 with a violation" in result.stdout
     assert result.stdout.endswith("Interrupted.\n")
+    assert signal.getsignal(signal.SIGTERM) == terminated
 
 
 @pytest.mark.usefixtures("log_nodes")

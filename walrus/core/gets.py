@@ -14,6 +14,7 @@ from walrus.core.segment.messages import DONE, EMPTY, MOVED, ForwardGet, GetDeli
 from walrus.core.wire import error, fetched, not_leader, ok_payload
 
 ASK_AGAIN_NS = 500 * MS
+TOLD_MAX = 4096  # answers remembered, for those that come twice
 
 
 class Forwarded(msgspec.Struct):
@@ -40,6 +41,7 @@ class Gets:
         self._fetcher = fetcher
         self._moved: list[Pending] = []
         self._forwarded: dict[int, Forwarded] = {}  # by rid
+        self._told: dict[int, bool] = {}  # rid -> whether the record that came for it was delivered
         self._fetching: dict[tuple[str, int], list[tuple[Slot, int, int]]] = {}  # -> (who, offset as asked, ticket)
 
     @property
@@ -86,7 +88,11 @@ class Gets:
         found = self._forwarded.pop(message.rid, None)
         slot = found.pending.slot if found else None
         if message.status == DONE:
-            delivered = slot is not None and slot.alive
+            # An answer may come twice, and what is said of the second may arrive first: both say the same.
+            delivered = slot.alive if slot is not None else self._told.get(message.rid, False)
+            self._told[message.rid] = delivered
+            if len(self._told) > TOLD_MAX:
+                del self._told[next(iter(self._told))]
             self._out.send(sender, GetDelivered(message.topic, message.segment, message.offset, delivered))
         if found is None or slot is None:
             return

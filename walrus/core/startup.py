@@ -117,10 +117,11 @@ class Startup:
 
     def _catalogue_read(self, data: bytes) -> None:
         self._copies = found = recover_catalogue(data, self._out.node_id, self._storage) if data else None
-        if found is None and any(path.endswith(".wal") for path in self._files):
+        has_run = self._journal is not None and self._journal.cluster  # a cluster is noted by a running node only
+        if found is None and (has_run or any(path.endswith(".wal") for path in self._files)):
             raise RecoveryError(
-                f"{CATALOGUE_PATH} is missing or empty, but there are segment files: what this node promised is "
-                "forgotten; restore it, or move the data directory away and let this node join anew"
+                f"{CATALOGUE_PATH} is missing or empty, but an earlier run made it: what this node promised is "
+                "forgotten; restore user_data, or move the data directory away and let this node join anew"
             )
         if data and (found is None or found.dirty_tail):
             self._cut(CATALOGUE_PATH, found.end if found else 0, self._catalogue_sound)

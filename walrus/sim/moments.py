@@ -38,6 +38,8 @@ MESSAGES: Final = _tags()
 _REPLY: Final = "reply"
 KINDS: Final = (*sorted(MESSAGES), *_CHANGES, *_CHANGES, *[_REPLY] * 6)
 """Names of moments; those of a rarer sort stand several times."""
+DECISIONS: Final = ("Fence", "FenceReply", "SEALING", "SEALED", "VoteRequest", "reply")
+"""Moments at which others decide without a node that is away."""
 
 
 class Moments:
@@ -67,9 +69,7 @@ class Moments:
 
     def forget(self, number: int) -> bool:
         """Wait no more; False if it has struck already."""
-        found = (
-            self._messages.pop(number, None) or self._changes.pop(number, None) or self._replies.pop(number, None)
-        )
+        found = self._messages.pop(number, None) or self._changes.pop(number, None) or self._replies.pop(number, None)
         if not self._replies:
             self._streams.tap = None
         if not self._messages:

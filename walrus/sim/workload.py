@@ -7,7 +7,7 @@ from walrus.sim.rng import Rng
 from walrus.sim.world import MS
 
 _MIX = (("PUT", 62), ("GET", 14), ("FETCH", 14), ("STATE", 5), ("REGISTER", 4), ("METRICS", 1))
-_READER_MIX = (("PUT", 2), ("GET", 15), ("FETCH", 75), ("STATE", 8))
+_READER_MIX = (("FETCH", 1),)
 
 
 def _verbs(mix: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ class Worker:
     def __init__(self, number: int, workload: Workload, cluster: Cluster, rng: Rng) -> None:
         self.running = False
         self.client = SimClient(
-            number, cluster, workload.history, rng.stream("client"), rng.randrange(300 * MS, 3000 * MS)
+            number, cluster, workload.history, rng.stream("client"), rng.randrange(300 * MS, rng.choice((600, 3000)) * MS)
         )
         self._world = cluster.world
         self._topics = workload.topics
@@ -61,7 +61,7 @@ class Worker:
         self._sent = 0
         self._window = rng.choice((1, 1, 4, 16))
         self._pause_ns = rng.choice((15, 40, 100)) * MS
-        # A reader is not held up by PUTs that hang, and so sees what a node out of date answers.
+        # A reader is not held up by requests that hang, and so sees what a node out of date answers.
         self._verbs = _verbs(_READER_MIX if number > 1 and rng.chance(300_000) else _MIX)
 
     def start(self) -> None:

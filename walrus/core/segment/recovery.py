@@ -10,6 +10,7 @@ For each SEALING(e) that this leader committed, with the replica set frozen when
 A leader that finds SEALING(e) from another recoverer commits SEALING(e + 1) first; epochs are never reused.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -48,15 +49,26 @@ class Recovery(msgspec.Struct):
 
     def missing(self) -> str:
         """What this recovery waits for, in words for the operator."""
-        needed = quorums(len(self.frozen))[1]
-        silent = [str(m[0]) for m in self.frozen if m not in self.lengths and m not in self.untrusted]
-        nodes = ", ".join(str(m[0]) for m in self.frozen)
-        text = f"{len(self.lengths)} of nodes {nodes} have a copy and answered, {needed} must"
+        if self.tail < 0:
+            answered, needed = len([m for m in self.frozen if m in self.lengths]), quorums(len(self.frozen))[1]
+            text = f"{answered} of nodes {_nodes(self.frozen)} have a copy and answered, {needed} must"
+        else:
+            holding, needed = len(self.holding()), quorums(len(self.members))[0]
+            text = f"{holding} of nodes {_nodes(self.members)} hold its {self.tail} records, {needed} must"
+        silent = [m for m in self.members if m not in self.lengths and m not in self.untrusted]
         if silent:
-            text += f"; no answer from {', '.join(silent)}: start these nodes"
+            text += f"; no answer from node {_nodes(silent)}: start it"
         if self.untrusted:
-            text += f"; lost or corrupt copies on {', '.join(str(m[0]) for m in self.untrusted)}"
+            text += f"; lost or corrupt copy on node {_nodes(self.untrusted)}"
         return text
+
+    def holding(self) -> list[Member]:
+        """Members of R' that durably hold the tail."""
+        return [m for m in self.members if self.lengths.get(m, -1) >= self.tail]
+
+
+def _nodes(members: Sequence[Member]) -> str:
+    return ", ".join(str(node) for node, _ in members)
 
 
 class Recoveries:
@@ -153,9 +165,9 @@ class Recoveries:
         waited_ns = now_ns - recovery.began_ns
         if recovery.tail >= 0 and not recovery.proposed and waited_ns >= SPARES_AFTER_NS:
             self._call_spares(recovery, now_ns)
-        if waited_ns >= STUCK_AFTER_NS and recovery.tail < 0 and not recovery.reported:
+        if waited_ns >= STUCK_AFTER_NS and not recovery.proposed and not recovery.reported:
             recovery.reported = True
-            text = f"Cannot seal {recovery.topic}:{recovery.segment.number}: {recovery.missing()}"
+            text = f"Cannot seal {recovery.topic}:{recovery.segment.number} yet: {recovery.missing()}"
             self._out.log("error", text)
 
     def _advance(self, recovery: Recovery, now_ns: int) -> None:
@@ -165,8 +177,7 @@ class Recoveries:
             return
         if recovery.tail < 0:
             recovery.tail = max(fenced)
-        holding = [m for m in recovery.members if recovery.lengths.get(m, -1) >= recovery.tail]
-        if len(holding) >= quorums(len(recovery.members))[0]:
+        if len(recovery.holding()) >= quorums(len(recovery.members))[0]:
             self._propose(recovery, now_ns)
             return
         live = self._live(now_ns)
@@ -178,13 +189,14 @@ class Recoveries:
                 self._out.send(member[0], repair)
 
     def _call_spares(self, recovery: Recovery, now_ns: int) -> None:
-        """Put live nodes in place of members that do not answer."""
+        """Put live nodes in place of members that are dead or have lost their copy, unless they hold the tail."""
         live = self._live(now_ns)
         taken = {m[0] for m in recovery.frozen} | {m[0] for m in recovery.members}
         spares = [self._metadata.nodes[n].member for n in live if n in self._metadata.nodes and n not in taken]
         members = []
         for member in recovery.members:
-            if member not in recovery.lengths and spares:
+            unfit = member[0] not in live or member in recovery.untrusted
+            if unfit and recovery.lengths.get(member, -1) < recovery.tail and spares:
                 members.append(spares.pop(0))
             else:
                 members.append(member)

@@ -67,7 +67,9 @@ class Repairs:
         """Copy up to ``tail`` under the fence that this copy has promised; repeated orders are harmless."""
         key = (message.topic, message.segment)
         replica = self._store.replicas.get(key)
-        if replica is None or replica.state != READY or replica.fence_durable != message.epoch:
+        if replica is None or not self._store.open(replica):
+            return  # the order comes again
+        if replica.state != READY or replica.fence_durable != message.epoch:
             return
         if replica.fence_epoch > message.epoch:
             self._store.answer_fence(sender, replica, FENCED)
@@ -103,6 +105,9 @@ class Repairs:
 
     def sealed(self, key: Key, segment: Segment) -> None:
         """A SEALED segment that this disk should hold a copy of; completed in the background if it is short."""
+        pull = self._pulls.get(key)
+        if pull is not None and pull.epoch:
+            self._end(key)  # its recovery is over, and the source it named may be gone
         replica = self._store.get(key)
         if not replica.complete and (self._out.node_id, self._out.storage_id) in segment.members:
             self._short[key] = None
@@ -129,10 +134,9 @@ class Repairs:
             return
         if not self._store.open(replica) or not replica.settled or key in self._pulls:
             return
-        if replica.state == LOST:
-            self._out.log("warn", f"{replica.path}: lost copy is filled again from its peers")
+        if replica.state == LOST and not segment.count:
             self._store.reset(replica)
-        elif replica.length >= segment.count:
+        elif replica.state == READY and replica.length >= segment.count:
             self._store.reconcile(replica, segment)
         else:
             self._store.admitted_under(replica, segment.version)
@@ -153,6 +157,7 @@ class Repairs:
             self._answer_hold(key)
         pull = self._pulls.get(key)
         if pull is None:
+            self._watch(key)
             return
         replica = self._store.get(key)
         if pull.epoch and replica.fence_epoch != pull.epoch:
@@ -162,8 +167,15 @@ class Repairs:
                 self._end(key)
                 if pull.epoch:
                     self._store.answer_fence(pull.requester, replica, ACCEPTED)
-        elif not pull.rid and replica.length == replica.durable_length:
+        elif not pull.rid and replica.state == READY and replica.length == replica.durable_length:
             self._ask(pull, now_ns)
+
+    def _watch(self, key: Key) -> None:
+        """A sealed copy that turned out to be lost or short is completed."""
+        replica = self._store.replicas.get(key)
+        segment = self._store.segment(key)
+        if replica is not None and segment is not None and segment.state == SEALED:
+            self.sealed(key, segment)
 
     def _ask(self, pull: Pull, now_ns: int) -> None:
         replica = self._store.get(pull.key)
@@ -174,8 +186,11 @@ class Repairs:
         pull.rid = self._out.rid()
         self._by_rid[pull.rid] = pull
         mode = READ_RECOVERY if pull.epoch else READ_CLIENT
-        if source:
-            self._out.send(source, ReadBlocks(pull.rid, *pull.key, replica.length, mode, pull.epoch, PULL_BYTES))
+        if not source:
+            return
+        # A lost copy is given up only for one that has all records: ask for the last one first.
+        offset, size = (pull.tail - 1, 0) if replica.state == LOST else (replica.length, PULL_BYTES)
+        self._out.send(source, ReadBlocks(pull.rid, *pull.key, offset, mode, pull.epoch, size))
 
     def _other_member(self, pull: Pull) -> int:
         segment = self._store.segment(pull.key)
@@ -192,12 +207,16 @@ class Repairs:
         replica = self._store.get(pull.key)
         if pull.epoch and replica.fence_epoch != pull.epoch:
             self._end(pull.key)
+        elif message.status == READ_OK and replica.state == LOST:
+            self._out.log("warn", f"{replica.path}: lost copy is filled again from its peers")
+            self._store.reset(replica)
+            self.progressed(pull.key, now_ns)
         elif message.status == READ_OK:
             self._take(replica, message.data)
         return True
 
     def _take(self, replica: Replica, data: bytes) -> None:
-        if not self._store.admit_pulled(replica, data):
+        if replica.state == READY and not self._store.admit_pulled(replica, data):
             self._out.log("error", f"{replica.path}: blocks copied from a peer do not continue this copy; refused")
 
     def _end(self, key: Key) -> None:

@@ -6,7 +6,7 @@ Serves any writer and any recoverer alike, the node's own included (they send lo
 from typing import Final
 
 from walrus.core.actions import Delete
-from walrus.core.metadata.commands import SEALED, SEALING
+from walrus.core.metadata.commands import OPEN, SEALED
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.outbox import Outbox
 from walrus.core.segment.cache import BlockCache
@@ -58,7 +58,7 @@ class ReplicaStore:
             replica.fence_epoch = replica.fence_durable = copy.fence_epoch
             replica.held = copy.held
             replica.version = replica.held_version = copy.version
-            replica.complete = copy.complete
+            replica.complete = copy.complete and (replica.path in files or not copy.held)
 
     def get(self, key: Key) -> Replica:
         """The copy of this segment; an empty one if there is none yet."""
@@ -246,11 +246,18 @@ class ReplicaStore:
         if ours:
             opened, self.opener.opened = self.opener.opened, []
             for replica in opened:
+                replica.complete = replica.complete and self._is_whole(replica)
                 if replica.state == READY and replica.durable_length:
                     self._note_held(replica)  # the process ended between the first batch and its note
                 self._take_queued(replica.key)
                 self._moved(replica)
         return ours
+
+    def _is_whole(self, replica: Replica) -> bool:
+        """A copy that was noted as complete may have lost records since; it is then filled again."""
+        segment = self.segment(replica.key)
+        sealed = segment is not None and segment.state == SEALED and replica.length == segment.count
+        return sealed and replica.state == READY
 
     def _take_queued(self, key: Key) -> None:
         for sender, message in self._queued.pop(key, ()):
@@ -264,11 +271,12 @@ class ReplicaStore:
     def reconcile(self, replica: Replica, segment: Segment) -> None:
         """Bring a copy in line with the metadata: drop what lies above a SEALED count, or a copy no longer wanted.
 
-        A copy is not dropped on the word of a set older than its latest admission, nor while its segment is SEALING.
+        A copy is not dropped on the word of a set older than its latest admission, nor while it is fenced in a segment
+        that is not SEALED: it may count among those that hold the tail. The fence may be ahead of the metadata here.
         """
         wanted = (self._out.node_id, self._out.storage_id) in segment.members or segment.version < replica.version
         if not wanted:
-            if segment.state != SEALING:
+            if segment.state == SEALED or (segment.state == OPEN and not replica.fence_epoch):
                 self._drop(replica)
             return
         if segment.state != SEALED or replica.complete or not self.open(replica):
@@ -308,4 +316,5 @@ class ReplicaStore:
         self.opener.forget_file(replica)
         del self.replicas[replica.key]
         self._take_queued(replica.key)
+        self.progressed[replica.key] = None  # reads that waited for this copy go elsewhere
         return True

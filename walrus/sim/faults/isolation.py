@@ -1,12 +1,18 @@
 """Isolation: at a moment that matters, a node that matters loses its peers, all of them or all but one.
 
-Its clients still reach it: what it answers meanwhile is what they see.
+Its clients still reach it: what it answers meanwhile is what they see. It may end at a moment too, and then let
+the node's old messages meet what was decided without it.
 """
+
+from typing import Final
 
 from walrus.sim.cluster import Cluster
 from walrus.sim.faults.aimed import AimedFault, node_that_matters
+from walrus.sim.moments import DECISIONS
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
+
+LEASE_MIGHT_LAST_NS: Final = 300 * MS  # moments before that are of little interest: nothing is decided yet
 
 
 class Isolation(AimedFault):
@@ -17,8 +23,11 @@ class Isolation(AimedFault):
     def __init__(self, cluster: Cluster, rng: Rng) -> None:
         super().__init__(cluster, rng, rng.randrange(100 * MS, 900 * MS))
         self.most_ns = rng.choice((300, 1500, 2500)) * MS
+        self.least_ns = self.most_ns // rng.choice((2, 30))
+        self.until = rng.choice(DECISIONS)
         self._cut: list[tuple[int, int]] = []
         self._number = 0
+        self._waiting_to_end = 0
 
     def hit(self, sender: int, to: int) -> None:
         """Cut off one of the two, or a node that matters, unless one is cut off already."""
@@ -38,15 +47,32 @@ class Isolation(AimedFault):
         self.fired()
         self.world.note(f"node {node} isolated" + (f" but for node {friend}" if friend else ""))
         self._number += 1
-        self.world.after(self.rng.randrange(10 * MS, self.most_ns), self._mend, self._number)
+        self.world.after(self.rng.randrange(self.least_ns, self.most_ns), self._mend, self._number)
+        if self.rng.chance(500_000):
+            self.world.after(LEASE_MIGHT_LAST_NS, self._end_at_moment, self._number)
 
     def heal(self) -> None:
         """Mend."""
         super().heal()
         self._mend(self._number)
 
+    def _end_at_moment(self, number: int) -> None:
+        if self._cut and number == self._number:
+            self._waiting_to_end = self.cluster.moments.wait_for(
+                self.until, lambda sender, to: self._mend_partly(number, sender)
+            )
+
+    def _mend_partly(self, number: int, decider: int) -> None:
+        """All but the one who decides can be reached again, and that one a little later."""
+        if number == self._number:
+            mended = [pair for pair in self._cut if decider not in pair]
+            self.cluster.network.cut.difference_update(mended)
+            self._cut = [pair for pair in self._cut if decider in pair]
+            self.world.after(self.rng.randrange(1 * MS, 400 * MS), self._mend, number)
+
     def _mend(self, number: int) -> None:
         if self._cut and number == self._number:
+            self.cluster.moments.forget(self._waiting_to_end)
             self.cluster.network.cut.difference_update(self._cut)
             self._cut = []
             self.world.note("isolation ends")

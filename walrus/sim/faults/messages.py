@@ -73,7 +73,7 @@ class Delay(MessageFault):
 
     def __init__(self, cluster: Cluster, rng: Rng) -> None:
         super().__init__(cluster, rng)
-        self.most_ns = rng.choice((2, 30, 400)) * MS
+        self.most_ns = rng.choice((2, 30, 400, 1500)) * MS
 
     def befall(self, delays: list[int]) -> list[int]:
         """All copies later."""
