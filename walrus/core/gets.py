@@ -41,7 +41,7 @@ class Gets:
         self._fetcher = fetcher
         self._moved: list[Pending] = []
         self._forwarded: dict[int, Forwarded] = {}  # by rid
-        self._told: dict[int, bool] = {}  # rid -> whether the record that came for it was delivered
+        self._told: dict[tuple[int, int], bool] = {}  # (rid, offset) -> whether that record was delivered
         self._fetching: dict[tuple[str, int], list[tuple[Slot, int, int]]] = {}  # -> (who, offset as asked, ticket)
 
     @property
@@ -88,9 +88,10 @@ class Gets:
         found = self._forwarded.pop(message.rid, None)
         slot = found.pending.slot if found else None
         if message.status == DONE:
+            told = (message.rid, message.offset)
             # An answer may come twice, and what is said of the second may arrive first: both say the same.
-            delivered = slot.alive if slot is not None else self._told.get(message.rid, False)
-            self._told[message.rid] = delivered
+            delivered = slot.alive if slot is not None else self._told.get(told, False)
+            self._told[told] = delivered
             if len(self._told) > TOLD_MAX:
                 del self._told[next(iter(self._told))]
             self._out.send(sender, GetDelivered(message.topic, message.segment, message.offset, delivered))

@@ -120,7 +120,7 @@ class Startup:
         has_run = self._journal is not None and self._journal.cluster  # a cluster is noted by a running node only
         if found is None and (has_run or any(path.endswith(".wal") for path in self._files)):
             raise RecoveryError(
-                f"{CATALOGUE_PATH} is missing or empty, but an earlier run made it: what this node promised is "
+                f"{CATALOGUE_PATH} is missing or empty, but an earlier run wrote: what this node promised is "
                 "forgotten; restore user_data, or move the data directory away and let this node join anew"
             )
         if data and (found is None or found.dirty_tail):

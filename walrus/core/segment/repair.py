@@ -114,8 +114,11 @@ class Repairs:
 
     def tick(self, now_ns: int) -> None:
         """Start background repairs, ask again where no answer came."""
-        for pull in list(self._pulls.values()):
-            if now_ns - pull.asked_ns >= ASK_AGAIN_NS:
+        for key, pull in list(self._pulls.items()):
+            segment = self._store.segment(key)
+            if not pull.epoch and segment is not None and not self._is_wanted(key, segment):
+                self._end(key)  # the set has changed meanwhile, and the copy is dropped
+            elif now_ns - pull.asked_ns >= ASK_AGAIN_NS:
                 self._ask(pull, now_ns)
         for key in list(self._short):
             if len(self._pulls) >= PULLS_MAX:
