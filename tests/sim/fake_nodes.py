@@ -5,7 +5,7 @@ from collections import deque
 import msgspec
 
 from walrus.core import wire
-from walrus.core.actions import Action, Read, Send, SetPeerAddress, Truncate, Write
+from walrus.core.actions import Action, Read, Send, SetPeerAddress, Stop, Truncate, Write
 from walrus.core.clients import ClientSessions, Slot
 from walrus.core.config import MS, Deadline, NodeConfig
 from walrus.core.events import (
@@ -16,6 +16,7 @@ from walrus.core.events import (
     MessageReceived,
     PollFinished,
     ReadCompleted,
+    ShutdownRequested,
     Started,
     TimerFired,
     WriteCompleted,
@@ -93,6 +94,8 @@ class LogNode:
                 self.actions.append(Read(PATH, 0, event.files[PATH], 1))
             else:
                 self.loaded = True
+        elif isinstance(event, ShutdownRequested):
+            self.actions.append(Stop("", 0))
         elif isinstance(event, ReadCompleted):
             self._load(event.data)
             for early in self.early:

@@ -1,25 +1,30 @@
 """A clean shutdown, bounded in time: segments go to other nodes, cursors are committed exactly, leadership moves."""
 
 from collections.abc import Callable
+from typing import Final
 
 from walrus.core.clients import ClientSessions
-from walrus.core.config import NodeConfig
+from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
+from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
 from walrus.core.raft.output import Role
 from walrus.core.raft.raft import Raft
 from walrus.core.segment.writers import Writers
+
+ALONE_NS: Final = 500 * MS
 
 
 class Leaving:
     """``done`` once everything is handed over, or at the deadline."""
 
     def __init__(
-        self, config: NodeConfig, raft: Raft, liveness: Liveness, writers: Writers, cursors: Cursors,
+        self, config: NodeConfig, raft: Raft, lease: Lease, liveness: Liveness, writers: Writers, cursors: Cursors,
         sessions: ClientSessions, requests_waiting: Callable[[], int],
     ) -> None:  # fmt: skip
         self._timeout_ns = config.shutdown_timeout_ns
         self._raft = raft
+        self._lease = lease
         self._liveness = liveness
         self._writers = writers
         self._cursors = cursors
@@ -40,8 +45,9 @@ class Leaving:
     def tick(self, now_ns: int) -> None:
         if self._deadline_ns < 0 or self.done:
             return
-        if now_ns >= self._deadline_ns:
-            self.done = True
+        waited_ns = now_ns - (self._deadline_ns - self._timeout_ns)
+        if now_ns >= self._deadline_ns or (waited_ns >= ALONE_NS and not self._lease.valid(now_ns)):
+            self.done = True  # out of time, or no quorum is left to hand anything over to
         elif self._handed_over():
             if not self._writers.leaving or self._raft.role is not Role.LEADER:
                 self.done = not self._transferring or self._raft.leader != 0

@@ -77,7 +77,9 @@ class Running:
             out, config, self.metadata, self.raft, self.liveness, sessions, self.proposals, self.reads,
             self.puts, self.gets, self.metrics,
         )  # fmt: skip
-        self.leaving = Leaving(config, self.raft, self.liveness, self.writers, self.cursors, sessions, self.waiting)
+        self.leaving = Leaving(
+            config, self.raft, self.lease, self.liveness, self.writers, self.cursors, sessions, self.waiting
+        )
         self._tick_ns = config.heartbeat_interval_ns
         self._next_tick_ns = now_ns
         self._announced = 0  # rid of this node's own registration while it is proposed

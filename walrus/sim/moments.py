@@ -38,7 +38,7 @@ MESSAGES: Final = _tags()
 _REPLY: Final = "reply"
 KINDS: Final = (*sorted(MESSAGES), *_CHANGES, *_CHANGES, *[_REPLY] * 6)
 """Names of moments; those of a rarer sort stand several times."""
-DECISIONS: Final = ("Fence", "FenceReply", "SEALING", "SEALED", "VoteRequest", "reply")
+DECISIONS: Final = ("Fence", "FenceReply", "SEALING", "SEALED", "RequestVote", "reply")
 """Moments at which others decide without a node that is away."""
 
 

@@ -51,7 +51,11 @@ class Worker:
     def __init__(self, number: int, workload: Workload, cluster: Cluster, rng: Rng) -> None:
         self.running = False
         self.client = SimClient(
-            number, cluster, workload.history, rng.stream("client"), rng.randrange(300 * MS, rng.choice((600, 3000)) * MS)
+            number,
+            cluster,
+            workload.history,
+            rng.stream("client"),
+            rng.randrange(300 * MS, rng.choice((600, 3000)) * MS),
         )
         self._world = cluster.world
         self._topics = workload.topics
