@@ -77,6 +77,10 @@ class Group:
             return False
         if envelope.recipient_storage not in (0, self._out.storage_id):
             return False
+        if envelope.sender == self._out.node_id:
+            if envelope.sender_storage != self._out.storage_id:
+                self._complain(envelope)
+            return False  # own messages never take the wire: another process was given this node's number
         if isinstance(message, JoinRequest):
             return envelope.cluster in (0, self.cluster)
         if isinstance(message, JoinReply):

@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 
 from walrus.core.config import MS
+from walrus.core.metadata.commands import decode
 from walrus.core.outbox import Outbox
-from walrus.core.peer import Propose, ProposeReply
+from walrus.core.peer import DECODE_ERRORS, Propose, ProposeReply
 from walrus.core.raft.raft import Raft
 
 RESEND_AFTER_NS: Final = 200 * MS
@@ -75,7 +76,15 @@ class Proposals:
             self._out.send(self._raft.leader, Propose(rid, pending.command))
 
     def requested(self, sender: int, message: Propose, now_ns: int) -> None:
-        """A node (perhaps this one) wants a command committed; only a leader can."""
+        """A node (perhaps this one) wants a command committed; only a leader can.
+
+        What cannot be read is refused here: once committed, no node could ever apply it.
+        """
+        try:
+            decode(message.command)
+        except DECODE_ERRORS as error:
+            self._out.log("error", f"node {sender} proposed a command that cannot be read, refused: {error}")
+            return
         index = self._raft.propose(message.command, now_ns)
         if index:
             self._askers[index] = (self._raft.term, sender, message.rid)
