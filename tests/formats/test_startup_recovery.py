@@ -6,15 +6,18 @@ from format_disk import Disk, boot, write_out
 from walrus.core.actions import Truncate, Write
 from walrus.core.peer import Entry
 from walrus.core.raft.output import HardState
+from walrus.core.storage import journal
 from walrus.core.storage.catalogue import CATALOGUE_PATH, Fenced, encode_record
 from walrus.core.storage.journal import JOURNAL_PATH, encode_raft
 from walrus.core.storage.recordlog import RecoveryError
 
 
 def used_disk() -> Disk:
-    """What one lifetime left that voted, logged two entries and promised a fence, each durable before the next."""
+    """What one lifetime left that joined, voted, logged two entries and promised a fence, one write each."""
     disk = Disk()
     ready = boot(disk)
+    ready.journal_log.append(journal.encode_record(journal.Cluster(77)))
+    write_out(disk, ready)
     for record in (HardState(1, 1), Entry(1, 1, 0, b"one"), Entry(2, 1, 0, b"two")):
         ready.journal_log.append(encode_raft(record))
         write_out(disk, ready)

@@ -11,6 +11,7 @@ from walrus.core.peer import Message
 from walrus.core.segment.messages import ACCEPTED, UNTRUSTED, Fence, FenceReply
 from walrus.core.segment.replica import segment_path
 from walrus.core.segment.store import ReplicaStore
+from walrus.core.storage import journal
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import SegmentHeader, encode_header
 from walrus.core.storage.catalogue import Held, encode_record
@@ -23,6 +24,7 @@ def fence_after_restart(data: bytes | None) -> list[Message]:
     """What node 2 hears when it fences, at epoch 5, a noted copy whose file now holds ``data``."""
     disk = Disk()
     first = boot(disk)
+    first.journal_log.append(journal.encode_record(journal.Cluster(77)))
     first.catalogue_log.append(encode_record(Held(*KEY, 1)))
     write_out(disk, first)
     if data is not None:

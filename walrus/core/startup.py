@@ -78,6 +78,10 @@ class Startup:
         self._token, self._then = write.token, then
         self._out.add(write)
 
+    @property
+    def _has_segments(self) -> bool:
+        return any(path.endswith(".wal") for path in self._files)
+
     # --- the journal ---
 
     def _journal_read(self, data: bytes) -> None:
@@ -86,6 +90,11 @@ class Startup:
             raise RecoveryError(
                 f"{JOURNAL_PATH} is missing or empty, but user_data holds files: restore it, or move the "
                 "data directory away and let this node join anew"
+            )
+        if found is not None and not found.cluster and self._has_segments:
+            raise RecoveryError(
+                f"{JOURNAL_PATH} knows of no cluster, but there are segment files, so its end was lost: restore it, or "
+                "move the data directory away and let this node join anew"
             )
         if found is not None and found.node != self._out.node_id:
             raise RecoveryError(
@@ -118,7 +127,7 @@ class Startup:
     def _catalogue_read(self, data: bytes) -> None:
         self._copies = found = recover_catalogue(data, self._out.node_id, self._storage) if data else None
         has_run = self._journal is not None and self._journal.cluster  # a cluster is noted by a running node only
-        if found is None and (has_run or any(path.endswith(".wal") for path in self._files)):
+        if found is None and (has_run or self._has_segments):
             raise RecoveryError(
                 f"{CATALOGUE_PATH} is missing or empty, but an earlier run wrote: what this node promised is "
                 "forgotten; restore user_data, or move the data directory away and let this node join anew"

@@ -34,6 +34,8 @@ class Cluster:
         self.moments = Moments(self.network, self.streams)
         dice = world.rng.stream("cluster")
         self.max_segment_entries = dice.randrange(3, 31)
+        sizes = world.rng.stream("segment bytes")
+        self.max_segment_bytes = sizes.randrange(560, 3000) if sizes.chance(250_000) else 1 << 30
         self.hosts = [
             Host(world, self._config(n, dice), factory, self.network, self.streams, self._after_turn, self._before_end)
             for n in range(1, options.nodes + 1)
@@ -80,6 +82,7 @@ class Cluster:
             client_address=f"node{node_id}:9091",
             join=join,
             max_segment_entries=self.max_segment_entries,
+            max_segment_bytes=self.max_segment_bytes,
             monitor_interval_ns=dice.randrange(100, 1000) * MS,
             rpc_timeout_ns=dice.randrange(500, 2000) * MS,
             replace_after_ns=dice.choice((1, 3, 30)) * SECOND,

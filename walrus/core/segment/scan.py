@@ -9,6 +9,9 @@
 | sound             | zeros or the end                      | any                    | SOUND          |
 | sound             | other bytes, but no sound block later | any                    | TORN, cut      |
 | sound             | a sound block later                   | any                    | LOST (a hole)  |
+| of another disk   |                                       | any                    | LOST           |
+
+A tail that is full of what looks like blocks (a record may hold any bytes) is not searched for ever: LOST as well.
 """
 
 from typing import Final
@@ -27,6 +30,7 @@ from walrus.core.storage.blocks import (
 )
 
 CHUNK_BYTES: Final = 1 << 20
+CHECKS_PER_BYTE: Final = 4  # a tail's bytes go through a checksum so often at most
 
 SOUND: Final = 0
 TORN: Final = 1  # sound up to the index's end; cut there before appending
@@ -52,6 +56,7 @@ class Scan:
         self._header_done = False
         self._dirty = False
         self._in_tail = False
+        self._checks_left_bytes = CHUNK_BYTES + CHECKS_PER_BYTE * size_bytes
 
     def next_read(self) -> tuple[int, int]:
         """(offset, length) of the next read."""
@@ -70,7 +75,7 @@ class Scan:
         if not self._in_tail:
             self._take_blocks(at_end)
         if self._in_tail and self._sound_block_in_tail():
-            return Verdict(LOST, BlockIndex(), f"corrupt block at byte {self._index.end_position} before sound ones")
+            return Verdict(LOST, BlockIndex(), f"corrupt block at byte {self._index.end_position} before others")
         if not at_end:
             return None
         if self._dirty:
@@ -114,9 +119,12 @@ class Scan:
         self._dirty = self._dirty or bool(self._buffer.strip(b"\0"))
         position = self._buffer.find(BLOCK_MAGIC)
         while position >= 0:
-            if block_at(self._buffer, position) is not None:
+            announced = announced_size(self._buffer, position)
+            is_whole = announced <= len(self._buffer) - position
+            self._checks_left_bytes -= announced if is_whole else 0
+            if self._checks_left_bytes < 0 or block_at(self._buffer, position) is not None:
                 return True
-            if announced_size(self._buffer, position) > len(self._buffer) - position and self._read_to < self._size:
+            if not is_whole and self._read_to < self._size:
                 self._buffer = self._buffer[position:]
                 return False
             position = self._buffer.find(BLOCK_MAGIC, position + 1)

@@ -99,11 +99,11 @@ class SegmentWriter:
     def _send_block(self, now_ns: int, wall_ns: int) -> None:
         unsent = self.unsent
         room = self._limits.entries - self.length
-        room_bytes = min(MAX_BLOCK_BYTES, max(1, self._limits.size_bytes - self._size))
+        room_bytes = min(MAX_BLOCK_BYTES, self._limits.size_bytes - self._size)
         origins: list[Pending] = []
         payloads: list[bytes] = []
         size = BLOCK_HEADER_BYTES
-        while unsent and len(payloads) < room and size < room_bytes:
+        while unsent and len(payloads) < room and (not payloads or size < room_bytes):
             pending = unsent.popleft()
             origins.append(pending)
             payloads.append(pending.payload)
