@@ -46,5 +46,8 @@ def test_a_tail_full_of_look_alikes_is_checked_for_a_few_times_its_size_and_then
 
     with mock.patch.object(scan, "block_at", counting):
         verdict = judged(data)
-    assert verdict.state == LOST
+    assert (verdict.state, verdict.reason) == (
+        LOST,
+        "corrupt block at byte 512 before what looks like blocks throughout",
+    )
     assert sum(checked) <= CHECKS_PER_BYTE * len(data) + CHUNK_BYTES

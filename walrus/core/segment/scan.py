@@ -75,7 +75,8 @@ class Scan:
         if not self._in_tail:
             self._take_blocks(at_end)
         if self._in_tail and self._sound_block_in_tail():
-            return Verdict(LOST, BlockIndex(), f"corrupt block at byte {self._index.end_position} before others")
+            others = "sound ones" if self._checks_left_bytes >= 0 else "what looks like blocks throughout"
+            return Verdict(LOST, BlockIndex(), f"corrupt block at byte {self._index.end_position} before {others}")
         if not at_end:
             return None
         if self._dirty:
