@@ -42,7 +42,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     peer.ReadIndexReply(5, 12),
     peer.Ping(answer=False),
     messages.Append("logs", 1, 2, 1, 0, encode_block(0, 2, 1_000, 0, [b"a", b"bc"])),
-    messages.AppendAck("logs", 1, 2, messages.ACCEPTED, 2, 2),
+    messages.AppendAck("logs", 1, 2, messages.ACCEPTED, 2, 2, 1),
     messages.Fence("logs", 1, 3),
     messages.FenceReply("logs", 1, 3, messages.ACCEPTED, 2),
     messages.Repair("logs", 1, 3, 2, 1),

@@ -110,7 +110,7 @@ def test_a_spare_fenced_before_it_applied_the_sealing_keeps_its_copy_and_its_pro
     assert copies.said() == [(3, FenceReply(TOPIC, 1, 1, ACCEPTED, 0))]
     copies.append(0, one(0, b"late"))
     copies.settle()
-    assert copies.said() == [(1, AppendAck(TOPIC, 1, 0, FENCED, 0, 1))]
+    assert copies.said() == [(1, AppendAck(TOPIC, 1, 0, FENCED, 0, 1, 0))]
 
 
 def test_a_spare_that_holds_the_tail_keeps_it_until_the_seal_names_who_does() -> None:

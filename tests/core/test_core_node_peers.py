@@ -45,7 +45,7 @@ MESSAGES: tuple[Message, ...] = (
     TimeoutNow(9),
     ReadIndex(5),
     Append("logs", 1, 2, 1, 0, b""),
-    AppendAck("logs", 1, 0, 0, 50, 0),
+    AppendAck("logs", 1, 0, 0, 50, 0, 1),
     Fence("logs", 1, 9),
     Repair("logs", 1, 3, 2, 1),
     Hold("logs", 1, 2, 4),
@@ -152,7 +152,7 @@ def test_blocks_of_a_segment_that_is_not_here_are_asked_for_elsewhere() -> None:
 def test_answers_that_nobody_waits_for_change_nothing() -> None:
     world = World().start().sleep(500 * MS)
     world.hear(ReadBlocksReply(77, 0, b"junk"))
-    world.hear(AppendAck("logs", 1, 0, 0, 99, 0))
+    world.hear(AppendAck("logs", 1, 0, 0, 99, 0, 1))
     world.hear(GetDelivered("logs", 1, 0, delivered=False))
     assert world.ask(b"PUT logs a", b"GET logs", b"GET logs")[0] == b"OK"
     assert world.ask(b"FETCH logs 1 0", b"FETCH logs 1 1") == [b"OK 1 a", b"EMPTY"]

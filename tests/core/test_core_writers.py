@@ -74,7 +74,7 @@ class Writing:
     def ack(self, length: int, *nodes: int) -> None:
         """Copies hold ``length`` records durably."""
         for node in nodes:
-            self.writers.acknowledged(member(node), AppendAck(*KEY, 0, ACCEPTED, length, 0), 0)
+            self.writers.acknowledged(member(node), AppendAck(*KEY, 0, ACCEPTED, length, 0, 9), 0)
         self.flush()
 
     def appended(self) -> list[tuple[int, int]]:

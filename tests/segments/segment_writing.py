@@ -47,7 +47,7 @@ class Writing:
         self, node: int, length: int, status: int = ACCEPTED, *, epoch: int = 0, fence: int = 0, now_ns: int = 0
     ) -> None:
         """A copy answers."""
-        message = AppendAck(TOPIC, 1, epoch, status, length, fence)
+        message = AppendAck(TOPIC, 1, epoch, status, length, fence, self.writer.version + 1)
         self.writer.acknowledged(member(node), message, now_ns)
 
     def results(self) -> list[tuple[int, list[bytes]]]:

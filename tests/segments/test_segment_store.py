@@ -20,7 +20,7 @@ from walrus.core.storage.catalogue import CATALOGUE_PATH, recover_catalogue
 
 
 def ack(length: int, status: int = ACCEPTED, *, epoch: int = 0, fence: int = 0) -> AppendAck:
-    return AppendAck("logs", 1, epoch, status, length, fence)
+    return AppendAck("logs", 1, epoch, status, length, fence, 1)
 
 
 def fenced(length: int, status: int = ACCEPTED, *, epoch: int = 1) -> FenceReply:

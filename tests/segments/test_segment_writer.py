@@ -176,10 +176,20 @@ def test_the_answer_of_a_node_with_another_disk_or_outside_the_set_does_not_coun
     bench = Writing()
     bench.put(b"a")
     bench.ack(1, 1)
-    answer = AppendAck("logs", 1, 0, ACCEPTED, 1, 0)
+    answer = AppendAck("logs", 1, 0, ACCEPTED, 1, 0, 1)
     bench.writer.acknowledged((2, 4711), answer, 0)
     bench.writer.acknowledged(member(4), answer, 0)
     assert bench.results() == []
+
+
+def test_what_a_copy_acknowledged_under_an_older_set_does_not_count_once_it_was_taken_on_again() -> None:
+    bench = Writing()
+    bench.writer.targets[2].version = 3  # left with set 2 and came back with set 3
+    bench.put(b"a")
+    bench.ack(1, 1)
+    late = AppendAck("logs", 1, 0, ACCEPTED, 1, 0, 1)
+    bench.writer.acknowledged(member(2), late, 0)
+    assert (bench.results(), bench.writer.acked) == ([], 0)
 
 
 # --- the end ---

@@ -16,6 +16,9 @@ Member = tuple[int, int]
 TopicName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,200}\Z")]
 """A topic name, checked when a message is decoded: it becomes part of a file name."""
 
+Natural = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""Every number in a message: ids, terms, indexes, offsets, epochs."""
+
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no message of ours, whatever they are."""
 
@@ -34,9 +37,9 @@ class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One log entry. ``kind`` is one of the ENTRY_ constants."""
 
-    index: int
-    term: int
-    kind: int
+    index: Natural
+    term: Natural
+    kind: Natural
     data: bytes
 
 
@@ -46,69 +49,71 @@ ENTRY_CONFIG: Final = 2  # data: walrus.core.raft.membership.Membership
 
 
 class RequestVote(Message, frozen=True, array_like=True, tag="rv", gc=False):
-    term: int  # of the candidate; for a pre-vote the term it would campaign in
-    last_index: int
-    last_term: int
+    term: Natural  # of the candidate; for a pre-vote the term it would campaign in
+    last_index: Natural
+    last_term: Natural
     pre: bool
     transfer: bool  # the old leader asked for this election: ignore leader stickiness
 
 
 class VoteReply(Message, frozen=True, array_like=True, tag="vr", gc=False):
-    term: int
+    term: Natural
     granted: bool
     pre: bool
 
 
 class AppendEntries(Message, frozen=True, array_like=True, tag="ae", gc=False):
-    term: int
-    prev_index: int
-    prev_term: int
+    term: Natural
+    prev_index: Natural
+    prev_term: Natural
     entries: list[Entry]
-    commit: int
+    commit: Natural
 
 
 class AppendReply(Message, frozen=True, array_like=True, tag="ar", gc=False):
-    term: int
+    term: Natural
     success: bool
-    match_index: int  # success: last index known to match and durable; else 0
-    reject_prev: int  # failure: the prev_index that was refused
-    conflict_term: int  # failure: term of the entry at reject_prev, 0 if the log is shorter
-    conflict_index: int  # failure: first index of that term, or last index + 1
+    match_index: Natural  # success: last index known to match and durable; else 0
+    reject_prev: Natural  # failure: the prev_index that was refused
+    conflict_term: Natural  # failure: term of the entry at reject_prev, 0 if the log is shorter
+    conflict_index: Natural  # failure: first index of that term, or last index + 1
 
 
 class Heartbeat(Message, frozen=True, array_like=True, tag="hb", gc=False):
     """Leader's heartbeat; also grants leases (design section 5)."""
 
-    term: int
-    seq: int  # rises with every round within the term
-    commit: int  # min(commit index, this follower's match index): needs no log-matching check
-    confirmed_seq: int  # newest seq whose reply the leader has from this node (0: none, or the leader lacks a quorum)
+    term: Natural
+    seq: Natural  # rises with every round within the term
+    commit: Natural  # min(commit index, this follower's match index): needs no log-matching check
+    confirmed_seq: (
+        Natural  # newest seq whose reply the leader has from this node (0: none, or the leader lacks a quorum)
+    )
     live: tuple[int, ...]  # nodes whose lease the leader counts as running, ascending
 
 
 class HeartbeatReply(Message, frozen=True, array_like=True, tag="hr", gc=False):
-    term: int
-    seq: int
+    term: Natural
+    seq: Natural
 
 
 class TimeoutNow(Message, frozen=True, array_like=True, tag="tn", gc=False):
-    term: int
+    term: Natural
 
 
 # --- Joining and metadata service ---
 
 
 class JoinRequest(Message, frozen=True, array_like=True, tag="jq", gc=False):
-    node: int
-    storage: int
+    node: Natural
+    storage: Natural
     address: str
 
 
 class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
     """``error`` empty: the cluster (id ``cluster``) has taken the request; its leader will call."""
 
-    cluster: int
-    leader: int
+    cluster: Natural
+    leader: Natural
     leader_address: str
     error: str
 
@@ -116,21 +121,21 @@ class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
 class Propose(Message, frozen=True, array_like=True, tag="pp", gc=False):
     """Ask the Raft leader to commit a metadata command (walrus.core.metadata.commands)."""
 
-    rid: int
+    rid: Natural
     command: bytes
 
 
 class ProposeReply(Message, frozen=True, array_like=True, tag="pr", gc=False):
     """``index`` > 0: the command was applied at that index with result ``applied``/``reason``; 0: not leader."""
 
-    rid: int
-    index: int
+    rid: Natural
+    index: Natural
     applied: bool
     reason: str
 
 
 class ReadIndex(Message, frozen=True, array_like=True, tag="rq", gc=False):
-    rid: int
+    rid: Natural
 
 
 class Ping(Message, frozen=True, array_like=True, tag="pi", gc=False):
@@ -142,8 +147,8 @@ class Ping(Message, frozen=True, array_like=True, tag="pi", gc=False):
 class ReadIndexReply(Message, frozen=True, array_like=True, tag="ri", gc=False):
     """``index`` 0: not leader."""
 
-    rid: int
-    index: int
+    rid: Natural
+    index: Natural
 
 
 RAFT_MESSAGES = (RequestVote, VoteReply, AppendEntries, AppendReply, Heartbeat, HeartbeatReply, TimeoutNow)

@@ -1,8 +1,10 @@
 """Node-to-node messages of the data path."""
 
-from typing import Final
+from typing import Annotated, Final
 
-from walrus.core.peer import Message, TopicName
+from msgspec import Meta
+
+from walrus.core.peer import Message, Natural, TopicName
 
 # Answers to Append and Fence.
 ACCEPTED: Final = 0  # ``length`` records are durable here
@@ -34,10 +36,10 @@ class Append(Message, frozen=True, array_like=True, tag="sa", gc=False):
     """Batches for one copy: whole blocks, the first of which starts at record ``base``. Empty: a probe."""
 
     topic: TopicName
-    segment: int
-    epoch: int
-    version: int  # of the replica set under which the copy is admitted
-    base: int
+    segment: Natural
+    epoch: Natural
+    version: Natural  # of the replica set under which the copy is admitted
+    base: Natural
     data: bytes
 
 
@@ -45,69 +47,70 @@ class AppendAck(Message, frozen=True, array_like=True, tag="sk", gc=False):
     """Only ACCEPTED counts towards a quorum; ``length`` of a refusal is a hint where to go on."""
 
     topic: TopicName
-    segment: int
-    epoch: int
-    status: int
-    length: int
-    fence_epoch: int
+    segment: Natural
+    epoch: Natural
+    status: Natural
+    length: Natural
+    fence_epoch: Natural
+    version: Natural  # of the replica set under which the copy is held: an older stay does not count for a newer one
 
 
 class Fence(Message, frozen=True, array_like=True, tag="sf", gc=False):
     """Admit and acknowledge nothing below ``epoch`` from now on; answer with the length once that is durable."""
 
     topic: TopicName
-    segment: int
-    epoch: int
+    segment: Natural
+    epoch: Natural
 
 
 class FenceReply(Message, frozen=True, array_like=True, tag="sr", gc=False):
     topic: TopicName
-    segment: int
-    epoch: int  # the fence that is durable here
-    status: int  # ACCEPTED, FENCED (a higher one holds), UNTRUSTED
-    length: int
+    segment: Natural
+    epoch: Natural  # the fence that is durable here
+    status: Natural  # ACCEPTED, FENCED (a higher one holds), UNTRUSTED
+    length: Natural
 
 
 class Repair(Message, frozen=True, array_like=True, tag="sp", gc=False):
     """Copy the missing suffix up to record ``tail`` from node ``source``, then answer with FenceReply."""
 
     topic: TopicName
-    segment: int
-    epoch: int
-    tail: int
-    source: int
+    segment: Natural
+    epoch: Natural
+    tail: Natural
+    source: Natural
 
 
 class Hold(Message, frozen=True, array_like=True, tag="ho", gc=False):
     """Hold all ``count`` records of a SEALED segment, as a member of set ``version`` to be, then say Holding."""
 
     topic: TopicName
-    segment: int
-    count: int
-    version: int
+    segment: Natural
+    count: Natural
+    version: Natural
 
 
 class Holding(Message, frozen=True, array_like=True, tag="hg", gc=False):
     topic: TopicName
-    segment: int
-    version: int
+    segment: Natural
+    version: Natural
 
 
 class ReadBlocks(Message, frozen=True, array_like=True, tag="rb", gc=False):
-    rid: int
+    rid: Natural
     topic: TopicName
-    segment: int
-    offset: int
-    mode: int
-    epoch: int
-    max_bytes: int
+    segment: Natural
+    offset: Natural
+    mode: Natural
+    epoch: Natural
+    max_bytes: Natural
 
 
 class ReadBlocksReply(Message, frozen=True, array_like=True, tag="rd", gc=False):
     """READ_OK: ``data`` holds whole blocks, the first of which contains the offset asked for."""
 
-    rid: int
-    status: int
+    rid: Natural
+    status: Natural
     data: bytes
 
 
@@ -117,36 +120,39 @@ class ForwardPuts(Message, frozen=True, array_like=True, tag="fp", gc=False):
     ``rid`` rises with every message of a node, so the writer can tell a repeated or overtaken one.
     """
 
-    rid: int
+    rid: Natural
     topic: TopicName
-    segment: int
+    segment: Natural
     payloads: list[bytes]
+
+
+MAX_PUTS_DONE: Final = 1 << 20
 
 
 class PutsDone(Message, frozen=True, array_like=True, tag="fd", gc=False):
     """``count`` forwarded PUTs from ``rid`` on ended with ``status`` (DONE, MOVED, UNKNOWN, REFUSED)."""
 
-    rid: int
-    count: int
-    status: int
+    rid: Natural
+    count: Annotated[int, Meta(ge=0, le=MAX_PUTS_DONE)]
+    status: Natural
 
 
 class ForwardGet(Message, frozen=True, array_like=True, tag="fg", gc=False):
     """A GET for the owner of the topic's cursor."""
 
-    rid: int
+    rid: Natural
     topic: TopicName
-    segment: int
+    segment: Natural
 
 
 class GetDone(Message, frozen=True, array_like=True, tag="gd", gc=False):
     """``status`` DONE (then ``payload`` of absolute ``offset``), EMPTY or MOVED."""
 
-    rid: int
-    status: int
+    rid: Natural
+    status: Natural
     topic: TopicName
-    segment: int  # whose writer owns the cursor
-    offset: int
+    segment: Natural  # whose writer owns the cursor
+    offset: Natural
     payload: bytes
 
 
@@ -154,8 +160,8 @@ class GetDelivered(Message, frozen=True, array_like=True, tag="gc", gc=False):
     """The reply of this GET was handed to its client; with ``delivered`` false, it could not be."""
 
     topic: TopicName
-    segment: int
-    offset: int
+    segment: Natural
+    offset: Natural
     delivered: bool
 
 

@@ -90,7 +90,7 @@ class ReplicaStore:
         status = self._admissible(replica, message, blocks)
         if status != ACCEPTED:
             length, fence = replica.length, replica.fence_epoch
-            refusal = AppendAck(message.topic, message.segment, message.epoch, status, length, fence)
+            refusal = AppendAck(message.topic, message.segment, message.epoch, status, length, fence, replica.version)
             self._out.send(sender, refusal)
             return
         replica.version = max(replica.version, message.version)
@@ -174,7 +174,8 @@ class ReplicaStore:
         if not replica.ack_to or (replica.length and (not replica.held or replica.held_token)):
             return
         for node, epoch in replica.ack_to.items():
-            ack = AppendAck(*replica.key, epoch, ACCEPTED, replica.durable_length, replica.fence_epoch)
+            length, fence = replica.durable_length, replica.fence_epoch
+            ack = AppendAck(*replica.key, epoch, ACCEPTED, length, fence, replica.version)
             self._out.send(node, ack)
         if replica.durable_length == replica.length:
             replica.ack_to.clear()

@@ -13,10 +13,11 @@ MAX_UNACKED_BYTES: Final = 8 << 20  # sent ahead to one copy
 class Target:
     """Invariant: ``match <= next``; ``match`` never falls (it only comes from ACCEPTED answers)."""
 
-    __slots__ = ("_flying", "fetching", "match", "member", "next", "probing", "progress_ns", "unacked_bytes")
+    __slots__ = ("_flying", "fetching", "match", "member", "next", "probing", "progress_ns", "unacked_bytes", "version")
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, version: int) -> None:
         self.member = member
+        self.version = version  # of the set under which it was taken on; what an older stay acknowledged is void
         self.match = 0  # records durable there
         self.next = 0  # first record not sent yet
         self.unacked_bytes = 0

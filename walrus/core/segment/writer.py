@@ -73,7 +73,7 @@ class SegmentWriter:
         self.unsent: deque[Pending] = deque()
         self.in_flight: deque[tuple[int, list[Pending]]] = deque()  # (record behind the batch, who waits)
         self.results: list[tuple[int, list[Pending]]] = []  # (DONE, MOVED, REFUSED or UNKNOWN, who waited)
-        self.targets: dict[int, Target] = {member[0]: Target(member) for member in segment.members}
+        self.targets: dict[int, Target] = {member[0]: Target(member, segment.version) for member in segment.members}
 
     # --- requests ---
 
@@ -137,7 +137,7 @@ class SegmentWriter:
             return
         if message.status in (FENCED, CLOSED):
             self.stop()
-        elif message.status in (ACCEPTED, GAP):
+        elif message.status in (ACCEPTED, GAP) and message.version >= target.version:
             news = message.status == ACCEPTED and target.accepted(message.length, now_ns)
             if message.status == GAP or target.probing:
                 target.probing = False
@@ -250,7 +250,7 @@ class SegmentWriter:
         for member in members:
             known = self.targets.get(member[0])
             if known is None or known.member != member:
-                self.targets[member[0]] = Target(member)
+                self.targets[member[0]] = Target(member, self.version + 1)
 
     def propose_change(self) -> ChangeSet | None:
         """The command, once a quorum of the wanted set durably holds everything acknowledged."""
@@ -277,4 +277,4 @@ class SegmentWriter:
             del self.targets[node]
         for member in self.members:
             if member[0] not in self.targets:
-                self.targets[member[0]] = Target(member)
+                self.targets[member[0]] = Target(member, self.version)
