@@ -10,14 +10,21 @@ import msgspec
 
 from walrus.core import peer
 from walrus.core.codec import encode_message
+from walrus.core.metadata import commands
 from walrus.core.peer import ENTRY_CONFIG, ENTRY_NOOP, ENTRY_NORMAL, Entry, Envelope, Message
+from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import HardState
 from walrus.core.segment import messages
+from walrus.core.segment.replica import segment_path
 from walrus.core.storage import catalogue, journal
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import SegmentHeader, encode_block, encode_header
 from walrus.core.storage.recordlog import RecordLog
 from walrus.core.wire import encode_frame
+from walrus.io.peer_frames import LENGTH, NO_NODE, encode_hello
+from walrus.sim import scenario
+from walrus.sim.deeds import AnyDeed, Ask, Crash, Cut, Mend, MessageFate, Request, StartNode
+from walrus.sim.setup import NodeSetup, Setup
 
 CORPUS: Final = Path(__file__).resolve().parent / "corpus"
 
@@ -57,6 +64,22 @@ MESSAGES: Final[tuple[Message, ...]] = (
     messages.GetDelivered("logs", 1, 0, delivered=True),
 )
 
+MEMBER: Final = (NODE, STORAGE)
+COMMANDS: Final[tuple[commands.AnyCommand, ...]] = (
+    commands.RegisterNode(*MEMBER, 1, "node:1", "node:9091"),
+    commands.CreateTopic("logs", (*MEMBER, 1), (MEMBER,)),
+    commands.BeginSealing("logs", 1, commands.OPEN, 0, NODE, 1),
+    commands.Seal("logs", 1, commands.SEALING, 1, 6, (MEMBER,), (*MEMBER, 2), (MEMBER, (2, 9)), (1, 4)),
+    commands.ChangeSet("logs", 1, commands.OPEN, 0, 1, (MEMBER, (2, 9))),
+    commands.CommitCursors((*MEMBER, 1), (commands.CursorCommit("logs", 1, 1, 3),)),
+)
+
+FOUNDER: Final = MemberInfo(*MEMBER, "node:1", voter=True)
+MEMBERSHIPS: Final = (
+    Membership((FOUNDER,)),
+    Membership((FOUNDER, MemberInfo(2, 9, "node:2", voter=True), MemberInfo(3, 8, "node:3", voter=False))),
+)
+
 JOURNAL_RECORDS: Final = (
     journal.Boot(1),
     journal.Cluster(77),
@@ -66,6 +89,21 @@ JOURNAL_RECORDS: Final = (
     HardState(2, 3),
     Entry(2, 2, ENTRY_NOOP, b""),
     journal.Boot(2),
+)
+
+STARTUP_RECORDS: Final = (  # the journal of a node that made a cluster, ran twice and sealed its first segment
+    journal.Boot(1),
+    journal.Cluster(77),
+    HardState(1, NODE),
+    Entry(1, 1, ENTRY_CONFIG, MEMBERSHIPS[0].encode()),
+    Entry(2, 1, ENTRY_NOOP, b""),
+    Entry(3, 1, ENTRY_NORMAL, commands.encode(COMMANDS[0])),
+    Entry(4, 1, ENTRY_NORMAL, commands.encode(COMMANDS[1])),
+    journal.Boot(2),
+    HardState(2, NODE),
+    Entry(5, 2, ENTRY_NOOP, b""),
+    Entry(6, 2, ENTRY_NORMAL, commands.encode(COMMANDS[2])),
+    Entry(7, 2, ENTRY_NORMAL, commands.encode(COMMANDS[3])),
 )
 
 CATALOGUE_RECORDS: Final = (
@@ -118,12 +156,31 @@ def journal_file() -> bytes:
     return record_file(journal.JOURNAL_MAGIC, [journal_payload(record) for record in JOURNAL_RECORDS])[0]
 
 
-def catalogue_file() -> bytes:
-    return record_file(catalogue.CATALOGUE_MAGIC, [catalogue.encode_record(r) for r in CATALOGUE_RECORDS])[0]
-
-
 def segment_file() -> bytes:
     return encode_header(HEADER) + b"".join(BLOCKS)
+
+
+def catalogue_of(*records: object) -> bytes:
+    return record_file(catalogue.CATALOGUE_MAGIC, [catalogue.encode_record(record) for record in records])[0]
+
+
+def catalogue_file() -> bytes:
+    return catalogue_of(*CATALOGUE_RECORDS)
+
+
+STARTUP_PATHS: Final = (journal.JOURNAL_PATH, catalogue.CATALOGUE_PATH, segment_path((HEADER.topic, HEADER.segment)))
+_BETWEEN_FILES: Final = b"\n--8<--\n"
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    """The files of a data directory as one input: journal, catalogue, one copy; "-" stands for a missing one."""
+    return _BETWEEN_FILES.join(files.get(path, b"-") for path in STARTUP_PATHS)
+
+
+def unpacked(data: bytes) -> dict[str, bytes]:
+    """The files that are packed in ``data``."""
+    parts = data.split(_BETWEEN_FILES, len(STARTUP_PATHS) - 1)
+    return {path: part for path, part in zip(STARTUP_PATHS, parts, strict=False) if part != b"-"}
 
 
 def _damaged(name: str, data: bytes) -> dict[str, bytes]:
@@ -141,8 +198,7 @@ def _damaged(name: str, data: bytes) -> dict[str, bytes]:
     }
 
 
-def samples() -> dict[str, dict[str, bytes]]:
-    """Target name -> sample name -> input."""
+def _wire() -> dict[str, bytes]:
     stream = b"".join(encode_frame(request) for request in REQUESTS)
     wire = {
         "requests": stream,
@@ -152,13 +208,98 @@ def samples() -> dict[str, dict[str, bytes]]:
         "http": b"GET /metrics?x=1 HTTP/1.1\r\nHost: node\r\n\r\n",
         "http-half": b"HEAD /health HTTP/1.0\r\n",
     }
-    wire = {name: bytes([number * 37]) + data for number, (name, data) in enumerate(wire.items())}  # how to chunk it
+    return {name: bytes([number * 37]) + data for number, (name, data) in enumerate(wire.items())}  # how to chunk it
+
+
+def _peer_streams() -> dict[str, bytes]:
+    message = encode_message(ENVELOPE, MESSAGES[0])
+    framed = LENGTH.pack(len(message)) + message
+    streams = {
+        "hello": encode_hello(NODE) + framed + framed,
+        "stranger": encode_hello(NO_NODE) + framed[:-3],
+        "another-version": encode_hello(NODE).replace(b"WLRSPEER\x01", b"WLRSPEER\x02"),
+        "no-hello": framed,
+        "empty-frame": encode_hello(NODE) + LENGTH.pack(0),
+        "over-long": encode_hello(NODE) + LENGTH.pack(1 << 31),
+    }
+    return {name: bytes([number * 13]) + data for number, (name, data) in enumerate(streams.items())}
+
+
+def _startups() -> dict[str, bytes]:
+    whole = dict(
+        zip(
+            STARTUP_PATHS,
+            (
+                record_file(journal.JOURNAL_MAGIC, [journal_payload(record) for record in STARTUP_RECORDS])[0],
+                catalogue_of(catalogue.Held("logs", 1, 1), catalogue.Fenced("logs", 1, 1)),
+                segment_file(),
+            ),
+            strict=True,
+        )
+    )
+    found = {"whole": packed(whole), "fresh": packed({})}
+    for path in STARTUP_PATHS:
+        name = path.split("/")[1].replace(":", "-")
+        found[f"without-{name}"] = packed({other: data for other, data in whole.items() if other != path})
+        found[f"torn-{name}"] = packed(whole | {path: whole[path][:-3]})
+        found[f"empty-{name}"] = packed(whole | {path: b""})
+    return found
+
+
+def _scenario() -> scenario.Scenario:
+    """Three nodes, one request, a crash in a partition."""
+    node = NodeSetup(
+        starts_ns=0, disk_latency_ns=(50_000, 100_000), monitor_interval_ns=10**8, rpc_timeout_ns=10**9, join=(1,)
+    )
+    setup = Setup(
+        nodes=3,
+        topics=1,
+        node_setups=(msgspec.structs.replace(node, join=()), node, node),
+        network_delay_ns=(50_000, 100_000),
+        max_segment_entries=4,
+        max_segment_bytes=1 << 30,
+        replace_after_ns=10**9,
+        faults_ns=10**9,
+        heal_ns=2 * 10**9,
+        rest_ns=0,
+        converge_ns=20 * 10**9,
+        max_steps=400_000,
+        drained=False,
+    )
+    steps: tuple[AnyDeed, ...] = (
+        Ask(1, 2, (Request("PUT", "logs", "a"),)),
+        Cut(1, ((2, 3), (3, 2)), "3 from 2"),
+        Crash(1, "fuzz", 500_000, torn=True),
+        MessageFate(1, 2, "Fence", 1, (0, 10**6)),
+        Mend(1),
+        StartNode(1),
+    )
+    timed = tuple(scenario.Step(10**9 + number * 10**8, deed) for number, deed in enumerate(steps))
+    return scenario.Scenario(title="a sample", expect="clean", seed=1, setup=setup, steps=timed)
+
+
+def samples() -> dict[str, dict[str, bytes]]:
+    """Target name -> sample name -> input."""
+    wire = _wire()
     peers = {type(message).__name__: encode_message(ENVELOPE, message) for message in MESSAGES}
     peers["not-utf8"] = encode_message(ENVELOPE, peer.JoinRequest(1, 2, "node1")).replace(b"node1", b"node\xff")
     peers["deep"] = encode_message(ENVELOPE, peer.Ping(answer=True)).replace(b"\x92", b"\x93", 1) + b"\x91" * 2_000
+    not_utf8 = msgspec.msgpack.encode(catalogue.Held("logs", 1, 1)).replace(b"logs", b"log\xff")
+    segments = _damaged("segment", segment_file())
     return {
         "client_wire": wire,
+        "node_clients": wire,
+        "http_head": {name: data[1:] for name, data in wire.items() if name.startswith("http")}
+        | {"not-http": b"GET /\r\n\r\n", "endless": b"GET /" + b"x" * 8_200},
+        "peer_frames": _peer_streams(),
         "peer_codec": peers,
+        "node_messages": {name: peers[name] for name in ("JoinRequest", "JoinReply", "AppendEntries", "not-utf8")},
+        "command": {type(command).__name__: commands.encode(command) for command in COMMANDS},
+        "membership": {f"{len(found.members)}-members": found.encode() for found in MEMBERSHIPS},
+        "segment_header": {"ours": encode_header(HEADER), "torn": encode_header(HEADER)[:100]},
+        "blocks": {f"{count}-blocks": b"".join(BLOCKS[:count]) for count in (1, 2, 3)}
+        | {"gap": BLOCKS[0] + BLOCKS[2], "torn": b"".join(BLOCKS)[:-1]},
+        "recordlog": _damaged("records", journal_file()),
         "journal": _damaged("journal", journal_file()),
         "journal_record": {
             f"{number}-{type(record).__name__}": journal_payload(record)
@@ -169,8 +310,19 @@ def samples() -> dict[str, dict[str, bytes]]:
             f"{number}-{type(record).__name__}": catalogue.encode_record(record)
             for number, record in enumerate(CATALOGUE_RECORDS)
         }
-        | {"not-utf8": msgspec.msgpack.encode(catalogue.Held("logs", 1, 1)).replace(b"logs", b"log\xff")},
-        "segment_scan": _damaged("segment", segment_file()),
+        | {"not-utf8": not_utf8},
+        "segment_scan": segments,
+        "opening": {
+            f"{name}-{word}": bytes([held]) + data
+            for name, data in segments.items()
+            for held, word in enumerate(("unnoted", "noted"))
+        },
+        "startup": _startups(),
+        "scenario": {
+            "whole": (text := scenario.encode(_scenario())).encode(),
+            "cut-short": text[:-40].encode(),
+            "another-version": text.replace('"format": 1', '"format": 9').encode(),
+        },
     }
 
 

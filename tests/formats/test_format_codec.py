@@ -24,9 +24,9 @@ def test_a_message_with_a_topic_that_is_no_file_name_is_none(topic: str) -> None
     assert decode_message(encode_message(ENVELOPE, Fence(topic, 1, 1))) is None
 
 
-def test_another_protocol_version_is_none() -> None:
+def test_a_message_that_only_newer_versions_may_read_is_none() -> None:
     data = encode_message(ENVELOPE, peer.ReadIndex(1))
-    assert decode_message(bytes([data[0] + 1]) + data[1:]) is None
+    assert decode_message(bytes([data[0] + 1, data[1] + 1]) + data[2:]) is None
 
 
 def test_text_that_is_not_utf8_is_none() -> None:

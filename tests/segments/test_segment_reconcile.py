@@ -5,7 +5,7 @@ from segment_fixtures import KEY, members, metadata_with, sealed
 
 from walrus.core.metadata.commands import OPEN, SEALED, BeginSealing, ChangeSet
 from walrus.core.metadata.state import Segment
-from walrus.core.segment.replica import READY
+from walrus.core.segment.replica import LOST, READY
 from walrus.core.storage.catalogue import CATALOGUE_PATH, recover_catalogue
 
 
@@ -169,6 +169,7 @@ def test_a_lost_copy_of_a_sealed_segment_can_be_filled_again() -> None:
     copies.start()
     copies.store.open(copies.replica)
     copies.store.reset(copies.replica)
+    copies.settle()
     assert (copies.replica.state, copies.replica.length) == (READY, 0)
     assert copies.store.admit_pulled(copies.replica, one(0, b"a"))
     copies.settle()
@@ -182,3 +183,26 @@ def test_pulled_blocks_that_do_not_continue_the_copy_are_refused() -> None:
     assert not copies.store.admit_pulled(copies.replica, one(1, b"b")[:-1])
     assert not copies.store.admit_pulled(copies.replica, b"")
     assert copies.replica.length == 1
+
+
+def test_a_complete_copy_that_a_read_found_damaged_is_lost_until_it_is_whole_again() -> None:
+    copies = Copies().filled(b"a", b"b")
+    sealed(copies.metadata, 2)
+    reconcile(copies)
+    copies.store.damaged(copies.replica)
+    assert (copies.replica.state, copies.replica.complete) == (LOST, False)
+    copies.store.reset(copies.replica)
+    copies.store.flush()
+    assert copies.waiting() == [f"Write {CATALOGUE_PATH}"]
+    copies.settle()
+    assert copies.store.admit_pulled(copies.replica, one(0, b"a"))
+    copies.settle()
+    copies.start()
+    assert not copies.replica.complete
+    assert not noted_complete(copies)
+
+
+def test_a_copy_that_is_not_known_to_be_complete_is_not_judged_by_a_read() -> None:
+    copies = Copies().filled(b"a", b"b")
+    copies.store.damaged(copies.replica)
+    assert copies.replica.state == READY

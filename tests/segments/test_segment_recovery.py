@@ -303,3 +303,24 @@ def test_a_set_of_one_whose_node_is_gone_waits_for_it() -> None:
     }
     bench.answer(1, 4)
     assert [(s.count, s.members) for s in bench.seals()] == [(4, members(1))]
+
+
+def test_where_nobody_who_holds_the_tail_can_be_reached_the_tail_of_enough_others_is_taken() -> None:
+    bench = Recovering(1, 2, 3, 4, live=(3, 4)).began()
+    bench.answer(1, 9)  # and falls silent
+    bench.answer(2, 6)
+    bench.answer(3, 8)
+    bench.wire.sent()
+    late_ns = LAPSED_NS + SPARES_AFTER_NS
+    bench.tick(late_ns)
+    bench.tick(late_ns + RESEND_NS)
+    assert [seal.count for seal in bench.seals()] == [8]
+
+
+def test_the_tail_of_too_few_is_never_taken() -> None:
+    bench = Recovering(1, 2, 3, 4, live=(4,)).began()
+    bench.answer(1, 9)
+    bench.answer(2, 6)
+    for turn in range(10):
+        bench.tick(LAPSED_NS + SPARES_AFTER_NS + turn * RESEND_NS)
+    assert bench.seals() == []

@@ -128,3 +128,17 @@ def test_only_a_few_segments_change_at_a_time() -> None:
     bench.upkeep.tick(0)
     asked = {message.segment for _, message in bench.wire.sent() if isinstance(message, Hold)}
     assert len(asked) == CHANGES_MAX
+
+
+def test_a_change_whose_new_member_has_gone_makes_room_for_one_with_who_is_there() -> None:
+    bench = Keeping(1, live=(1, 3))
+    bench.upkeep.tick(0)
+    assert bench.wire.sent() == [(1, HOLD), (3, HOLD)]
+    bench.holding(1)
+    bench.liveness.told((1, 2), 0)
+    bench.upkeep.tick(60 * SECOND)
+    bench.wire.sent()
+    bench.upkeep.tick(120 * SECOND)
+    bench.holding(1)
+    bench.holding(2)
+    assert proposed(bench.raft) == [ChangeSet(TOPIC, 1, SEALED, 0, 1, members(1, 2))]

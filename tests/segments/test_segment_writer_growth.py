@@ -163,3 +163,28 @@ def test_a_node_with_a_new_disk_starts_at_nothing_and_its_old_disk_counts_no_mor
     bench.ack(1, 2)
     bench.ack(2, 2)
     assert bench.results() == []
+
+
+def test_a_draining_writer_whose_pending_records_find_no_quorum_changes_its_set_and_drains() -> None:
+    bench = Writing(1, 2)
+    bench.put(b"a")
+    bench.ack(1, 1)
+    bench.writer.roll()
+    assert bench.writer.may_change
+    bench.writer.begin_change(members(1, 3))
+    bench.ack(3, 1)
+    assert not bench.writer.ready_to_seal
+    assert bench.writer.propose_change() == ChangeSet("logs", 1, OPEN, 0, 1, members(1, 3))
+    applied(bench, 1, 3)
+    assert bench.results() == [(DONE, [b"a"])]
+    assert bench.writer.ready_to_seal
+
+
+def test_a_change_that_was_not_proposed_gives_way_to_another() -> None:
+    bench = growing()
+    bench.writer.begin_change(members(1, 4))
+    assert sorted(bench.writer.targets) == [1, 4]
+    bench.ack(2, 1)
+    assert bench.writer.propose_change() is None
+    bench.ack(4, 1)
+    assert bench.writer.propose_change() == ChangeSet("logs", 1, OPEN, 0, 1, members(1, 4))

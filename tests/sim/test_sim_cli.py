@@ -1,6 +1,8 @@
 """``walrus-sim``: what it prints, how it exits, and that wrong usage gets a plain sentence."""
 
+import json
 import signal
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -9,8 +11,9 @@ from fake_nodes import LogNode
 from walrus.cli.sim import main
 from walrus.core import wire
 from walrus.sim import campaign, runner
+from walrus.sim.faults import KINDS
 
-QUICK = ["--duration-ms", "300"]
+QUICK = ["--duration-ms", "300", "--faults", "drop,delay"]  # all that the small nodes can bear
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def run(*arguments: str) -> Result:
 def test_a_clean_run_tells_its_story_verdict_and_hash_and_exits_0() -> None:
     result = run("--seed", "3", "--nodes", "3", *QUICK)
     assert result.exit_code == 0, result.output
-    assert "node 1 starts (life 1)" in result.stdout
+    assert "node 1 starts for the first time" in result.stdout
     assert "verdict: clean\ntrace hash: " in result.stdout
     assert run("--seed", "3", "--nodes", "3", *QUICK).stdout == result.stdout
 
@@ -46,11 +49,13 @@ def test_a_violation_prints_the_command_that_repeats_it_and_exits_1() -> None:
     result = run("--seed", "3", *QUICK)
     assert result.exit_code == 1
     assert "this node has no PUT" in result.stdout
-    assert result.stdout.endswith("Repeat it with: walrus-sim --seed 3 --nodes 3 --duration-ms 300\n")
+    assert result.stdout.endswith(
+        "Repeat it with: walrus-sim --seed 3 --nodes 3 --duration-ms 300 --faults drop,delay\n"
+    )
 
 
 @pytest.mark.usefixtures("log_nodes")
-def test_the_trace_file_holds_every_event_and_action(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_trace_file_holds_every_event_and_action(tmp_path: Path) -> None:
     path = tmp_path / "trace.txt"
     assert run("--seed", "3", *QUICK, "--trace", str(path)).exit_code == 0
     lines = path.read_text().splitlines()
@@ -72,7 +77,7 @@ def test_a_campaign_lists_its_failures_first_with_their_commands() -> None:
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert lines[0].startswith("seed 4: exception in a node: AssertionError: this node has no PUT")
-    assert lines[1] == "    walrus-sim --seed 4 --nodes 3 --duration-ms 300"
+    assert lines[1] == "    walrus-sim --seed 4 --nodes 3 --duration-ms 300 --faults drop,delay"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -99,6 +104,72 @@ def test_an_interrupted_campaign_prints_what_it_has(number: signal.Signals, monk
     assert signal.getsignal(signal.SIGTERM) == terminated
 
 
+@pytest.mark.usefixtures("broken_nodes")
+def test_a_campaign_as_json_has_failures_and_counts() -> None:
+    result = run("campaign", "4..5", "--jobs", "1", "--format", "json", *QUICK)
+    assert result.exit_code == 1
+    summary = json.loads(result.stdout)
+    assert next(iter(summary)) == "failures"
+    assert [failure["seed"] for failure in summary["failures"]] == [4, 5]
+    assert summary["failures"][0]["command"] == "walrus-sim --seed 4 --nodes 3 --duration-ms 300 --faults drop,delay"
+    assert summary["seeds"] == 2
+    assert summary["finished"] is True
+
+
+def test_a_fault_that_never_changes_an_outcome_fails_a_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {"on: crash": 50, "fault: crash": 70, "bit: crash": 3, "on: drop": 50, "fault: drop": 900}
+    monkeypatch.setattr(campaign, "run_chunk", lambda task: campaign.Summary(seeds=8, steps=1, labels=labels))
+    result = run("campaign", "1..8", "--jobs", "1")
+    assert result.exit_code == 1
+    rows = {line.split()[0]: line for line in result.stdout.splitlines() if line.startswith(("crash", "drop"))}
+    assert rows["crash"].split() == ["crash", "50", "70", "3"]
+    assert rows["drop"].endswith("<- never, in so many runs")
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_one_run_as_json_has_verdict_hash_and_story() -> None:
+    result = run("run", "--seed", "3", "--format", "json", *QUICK)
+    assert result.exit_code == 0, result.output
+    plain = json.loads(result.stdout)
+    assert plain["verdict"] == "clean"
+    assert len(plain["trace_hash"]) == 32
+    assert any("node 1 starts" in text for _, text in plain["story"])
+
+
+def test_the_faults_are_listed_with_a_sentence_each() -> None:
+    result = run("faults")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [kind.name for kind in KINDS]
+    assert all(line.split(maxsplit=1)[1].endswith(".") for line in lines)
+
+
+@pytest.mark.usefixtures("broken_nodes")
+def test_shrink_writes_a_scenario_that_replays(tmp_path: Path) -> None:
+    result = run("shrink", "4", "--output", str(tmp_path), "--runs", "60", *QUICK)
+    assert result.exit_code == 1, result.output
+    path = tmp_path / "scenario-4.json"
+    assert f"Repeat it with: walrus-sim replay {path}" in result.stdout
+    again = run("replay", str(path))
+    assert again.exit_code == 0, again.output
+    assert "this node has no PUT (as expected)" in again.stdout
+
+
+@pytest.mark.usefixtures("broken_nodes")
+def test_a_scenario_that_ends_otherwise_than_expected_exits_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("shrink", "4", "--output", str(tmp_path), "--runs", "60", *QUICK)
+    monkeypatch.setattr(runner, "real_node", LogNode)
+    result = run("replay", "--quiet", str(tmp_path / "scenario-4.json"))
+    assert result.exit_code == 1
+    assert "scenario-4.json: clean (expected: exception in a node" in result.stdout
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_a_clean_seed_cannot_be_shrunk() -> None:
+    result = run("shrink", "3", *QUICK)
+    assert (result.exit_code, result.stdout) == (0, "seed 3 is clean: nothing to shrink\n")
+
+
 @pytest.mark.usefixtures("log_nodes")
 def test_two_nodes_run_with_a_warning() -> None:
     result = run("--seed", "1", "--nodes", "2", *QUICK)
@@ -122,6 +193,15 @@ def test_two_nodes_run_with_a_warning() -> None:
         (["--duration-ms", "0"], "0 is not between 1 and 3600000"),
         (["--faults", "gremlins"], "'gremlins' is no fault kind; there are: none, crash, "),
         (["--jobs", "0"], "0 is not between 1 and 1024"),
+        (["campaign", "5"], "'5' is not a range such as 1..1000"),
+        (["campaign", "1..3", "--nodes", "51"], "51 is not between 1 and 50"),
+        (["--nodes", "5", "campaign", "1..3"], "--nodes 5 is for a run: write it behind 'campaign'"),
+        (["run", "--format", "xml"], "'xml' is not one of 'text', 'json'"),
+        (["shrink", "-4"], "No such option"),
+        (["shrink", "3", "--runs", "0"], "0 is not between 1 and 1000000"),
+        (["replay", __file__], "not a whole scenario file"),
+        (["replay"], "Missing argument 'FILE...'"),
+        (["dance"], "No such command 'dance'"),
     ],
 )
 def test_wrong_usage_gets_a_plain_sentence_and_exit_2(arguments: list[str], message: str) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import pytest
+from small_clusters import small_cluster
 
-from walrus.core.actions import Send
+from walrus.core.actions import Send, Write
 from walrus.core.metadata.commands import SEALED, SEALING
 from walrus.core.metadata.state import Segment, Topic
 from walrus.sim import probe
@@ -13,11 +14,9 @@ from walrus.sim.cluster import Cluster
 from walrus.sim.convergence import check_copies, left_over, unsettled
 from walrus.sim.history import History
 from walrus.sim.host import Host
-from walrus.sim.options import Options
 from walrus.sim.runner import real_node
-from walrus.sim.trace import Trace
 from walrus.sim.workload import Workload
-from walrus.sim.world import MS, SECOND, Violation, World
+from walrus.sim.world import MS, SECOND, Violation
 
 
 @dataclass
@@ -44,10 +43,9 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Scene:
-    world = World(1, Trace(), 1_000_000)
-    cluster = Cluster(world, Options(topics=1), real_node)
-    history = History()
-    workload = Workload(cluster, history)
+    cluster, history = small_cluster(3, real_node), History()
+    world = cluster.world
+    workload = Workload(cluster, history, clients=3)
     workload.start()
     world.run_until(3 * SECOND)
     workload.stop()
@@ -58,14 +56,14 @@ def scene() -> Scene:
 
 
 def test_a_healthy_cluster_is_well_and_nothing_is_left_over(scene: Scene) -> None:
-    assert unsettled(scene.cluster) == ""
-    assert left_over(scene.cluster) == ""
-    check_copies(scene.cluster)
+    assert unsettled(scene.cluster, {}) == ""
+    assert left_over(scene.cluster, {}) == ""
+    check_copies(scene.cluster, {})
 
 
 def test_a_node_that_is_down_is_not_well(scene: Scene) -> None:
     scene.cluster.crash(scene.cluster.host(2), "test")
-    assert unsettled(scene.cluster) == "node 2 is down"
+    assert unsettled(scene.cluster, {}) == "node 2 is down"
     with pytest.raises(Violation, match="does not become well after the faults: node 2 is down"):
         scene.settle()
 
@@ -73,24 +71,24 @@ def test_a_node_that_is_down_is_not_well(scene: Scene) -> None:
 def test_an_entry_that_one_node_has_not_applied_is_not_well(scene: Scene) -> None:
     raft = scene.cluster.host(3).node.raft  # type: ignore[union-attr]
     raft.applied_index -= 1
-    assert unsettled(scene.cluster).startswith("node 3 has applied ")
+    assert unsettled(scene.cluster, {}).startswith("node 3 has applied ")
 
 
 def test_a_segment_that_is_neither_open_nor_sealed_is_not_well(scene: Scene) -> None:
     scene.topic().last.state = SEALING
-    assert unsettled(scene.cluster).endswith(" is SEALING at epoch 0")
+    assert unsettled(scene.cluster, {}).endswith(" is SEALING at epoch 0")
 
 
 def test_a_replica_set_that_is_too_small_is_not_well(scene: Scene) -> None:
     scene.sealed().members = scene.sealed().members[:2]
-    assert unsettled(scene.cluster).endswith(", not 3 members")
+    assert unsettled(scene.cluster, {}).endswith(", not 3 members that run")
 
 
 def test_a_member_without_all_records_of_a_sealed_segment_is_not_well(scene: Scene) -> None:
     replica = probe.replica(scene.cluster.host(2), "logs", scene.sealed().number)
     assert replica is not None
     replica.complete = False
-    assert "the copy on node 2 is not known to hold all" in unsettled(scene.cluster)
+    assert "the copy on node 2 is not known to hold all" in unsettled(scene.cluster, {})
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
@@ -103,7 +101,7 @@ def test_a_copy_believed_complete_whose_file_is_not_is_a_violation(scene: Scene,
         del data[-1:]
     else:
         data[-1] ^= 1
-    assert unsettled(scene.cluster) == ""
+    assert unsettled(scene.cluster, {}) == ""
     with pytest.raises(Violation, match=r"copies: node 2 believes its copy of logs:\d+ complete"):
         scene.settle()
 
@@ -112,11 +110,13 @@ def test_a_message_held_back_for_a_write_that_never_comes_is_left_over(scene: Sc
     host = scene.cluster.host(1)
     node = host.node
     assert node is not None
-    handle = node.handle
-    node.handle = lambda event, now: [*handle(event, now), Send(2, b"never", after=1 << 60)]  # type: ignore[method-assign]
+    host.disk.latency_ns = (1000 * SECOND, 1000 * SECOND)
+    token = 1 << 60
+    handle, extra = node.handle, [Write("never", 0, b"x", token), Send(2, b"never", after=token)]
+    node.handle = lambda event, now: [*handle(event, now), *(extra.pop(0) for _ in list(extra))]  # type: ignore[method-assign]
     scene.cluster.world.run_until(scene.cluster.world.now_ns + 100 * MS)
     node.handle = handle  # type: ignore[method-assign]
-    assert "messages back for writes that never come" in left_over(scene.cluster)
+    assert "messages back for writes that never come" in left_over(scene.cluster, {})
     with pytest.raises(Violation, match="node 1 holds"):
         scene.settle()
 
@@ -124,6 +124,6 @@ def test_a_message_held_back_for_a_write_that_never_comes_is_left_over(scene: Sc
 def test_a_request_that_still_waits_is_left_over(scene: Scene) -> None:
     running = scene.cluster.host(3).node.running  # type: ignore[union-attr]
     running.waiting = lambda: 2
-    assert left_over(scene.cluster) == "node 3 still has 2 requests of clients waiting"
+    assert left_over(scene.cluster, {}) == "node 3 still has 2 requests of clients waiting"
     with pytest.raises(Violation, match="node 3 still has 2 requests"):
         scene.settle()

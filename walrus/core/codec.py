@@ -29,7 +29,10 @@ def encode_message(envelope: Envelope, message: Message) -> bytes:
 
 
 def decode_message(data: bytes) -> tuple[Envelope, AnyMessage] | None:
-    """A peer message, or None for bytes that are none (any bytes are allowed in)."""
+    """A peer message, or None for bytes that are none (any bytes are allowed in), or none that this version knows.
+
+    Fields that a newer version added at the end are ignored.
+    """
     envelope = unpack_envelope(data)
     if envelope is None:
         return None

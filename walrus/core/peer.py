@@ -1,8 +1,13 @@
 """Node-to-node messages and their envelope.
 
-A message on the wire is an envelope (``<BQIQIQ``: protocol version, cluster id, sender node, sender storage id,
-recipient node, recipient storage id; zero where not yet known) followed by one msgpack-encoded tagged struct.
-The length prefix around it belongs to the transport.
+A message on the wire is an envelope (``<BBQIQIQ``: protocol version of the sender, lowest version that may read it,
+cluster id, sender node, sender storage id, recipient node, recipient storage id; zero where not yet known) followed by
+one msgpack-encoded tagged struct. The length prefix around it belongs to the transport.
+
+Versions: nodes of version n and n + 1 run side by side while a cluster is upgraded or downgraded node by node.
+The envelope stays as it is for ever. A newer version may add fields at the end of a message (with a default, for those
+that come from older nodes) and kinds of messages: older nodes ignore the fields and drop the messages. What an
+older node must not take for what it knows says so with the second byte, and is refused.
 """
 
 import struct
@@ -23,7 +28,10 @@ DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are no message of ours, whatever they are."""
 
 PROTOCOL_VERSION: Final = 1
-_ENVELOPE: Final = struct.Struct("<BQIQIQ")
+READABLE_FROM: Final = 1  # the lowest version that may read what this one sends
+OLDEST_READABLE: Final = 1  # the lowest version whose messages this one reads
+_ENVELOPE: Final = struct.Struct("<BBQIQIQ")
+_MEMBERS: Final = struct.Struct("<xxQIQIQ")  # the envelope without its versions
 ENVELOPE_BYTES: Final = _ENVELOPE.size
 
 
@@ -168,6 +176,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
 def pack_envelope(envelope: Envelope) -> bytes:
     return _ENVELOPE.pack(
         PROTOCOL_VERSION,
+        READABLE_FROM,
         envelope.cluster,
         envelope.sender,
         envelope.sender_storage,
@@ -177,8 +186,7 @@ def pack_envelope(envelope: Envelope) -> bytes:
 
 
 def unpack_envelope(data: bytes) -> Envelope | None:
-    """The envelope of a peer message; None where it is cut short or of another protocol version."""
-    if len(data) < ENVELOPE_BYTES:
+    """The envelope of a peer message; None where it is cut short or not for this protocol version."""
+    if len(data) < ENVELOPE_BYTES or data[0] < OLDEST_READABLE or data[1] > PROTOCOL_VERSION:
         return None
-    version, *fields = _ENVELOPE.unpack_from(data)
-    return Envelope(*fields) if version == PROTOCOL_VERSION else None
+    return Envelope(*_MEMBERS.unpack_from(data))

@@ -1,15 +1,17 @@
-"""The simulated cluster: hosts on one network, and who watches them."""
+"""The simulated cluster: hosts on one network, what is done to them, and who watches them."""
 
 from typing import Protocol
 
-from walrus.core.config import NodeConfig
+from walrus.sim import probe
+from walrus.sim.client import Link
+from walrus.sim.deeds import AnyDeed
+from walrus.sim.deeds.processes import DEAD, Crash, StartNode
 from walrus.sim.host import Host, NodeFactory
 from walrus.sim.moments import Moments
 from walrus.sim.network import Network
-from walrus.sim.options import Options
-from walrus.sim.rng import Rng
+from walrus.sim.setup import Setup, address
 from walrus.sim.streams import Streams
-from walrus.sim.world import MS, SECOND, US, World
+from walrus.sim.world import World
 
 
 class Checker(Protocol):
@@ -23,49 +25,103 @@ class Checker(Protocol):
 
 
 class Cluster:
-    """``nodes`` hosts: node 1 makes the cluster, the others join it."""
+    """The nodes of a setup, none of them started. ``broken`` says which are broken for good, and how.
 
-    def __init__(self, world: World, options: Options, factory: NodeFactory) -> None:
+    ``deeds`` collects what was done and when, where it is a list. ``clocks_within_margin``: no clock has ever been
+    further off than leases allow for.
+    """
+
+    def __init__(self, world: World, setup: Setup, factory: NodeFactory) -> None:
         self.world = world
-        self.options = options
+        self.setup = setup
         self.checkers: list[Checker] = []
-        self.network = Network(world, world.rng.stream("network"))
+        self.deeds: list[tuple[int, AnyDeed]] | None = None
+        self.broken: dict[int, str] = {}
+        self.last_voters: dict[int, tuple[int, ...]] = {}  # of processes that ended
+        self.clients: dict[int, Link] = {}
+        self.healed_ns = -1  # when all that is to heal has healed
+        self.tearing = False  # crashes may leave parts of writes
+        self.clocks_within_margin = True
+        self.network = Network(world, world.rng.stream("network"), setup.network_delay_ns)
         self.streams = Streams(world, world.rng.stream("streams"))
         self.moments = Moments(self.network, self.streams)
-        dice = world.rng.stream("cluster")
-        self.max_segment_entries = dice.randrange(3, 31)
-        sizes = world.rng.stream("segment bytes")
-        self.max_segment_bytes = sizes.randrange(560, 3000) if sizes.chance(250_000) else 1 << 30
         self.hosts = [
-            Host(world, self._config(n, dice), factory, self.network, self.streams, self._after_turn, self._before_end)
-            for n in range(1, options.nodes + 1)
-        ]
-        self.network.delay_ns = (50 * US, dice.choice((100, 400, 3000, 15_000)) * US)
+            Host(
+                world, setup.config(n), factory, self.network, self.streams, setup.disk_latency_ns[n - 1],
+                self._after_turn, self._before_end,
+            )
+            for n in range(1, setup.nodes + 1)
+        ]  # fmt: skip
         for host in self.hosts:
-            host.disk.latency_ns = (50 * US, dice.choice((200, 1000, 8000, 25_000)) * US)
-        self._schedule_starts(dice)
+            self.network.add(host, address(host.node_id))
+        self._last_number = 0
 
     def host(self, node_id: int) -> Host:
         """The host of node ``node_id``."""
         return self.hosts[node_id - 1]
 
+    @property
+    def core(self) -> list[Host]:
+        """The hosts that are not broken for good."""
+        return [host for host in self.hosts if host.node_id not in self.broken]
+
+    def start(self) -> None:
+        """Start each node for the first time in its time."""
+        for host in self.hosts:
+            self.world.at(self.setup.node_setups[host.node_id - 1].starts_ns, self._start_first, host)
+
+    def do(self, deed: AnyDeed) -> None:
+        """Do something to the cluster, and note it."""
+        if self.deeds is not None:
+            self.deeds.append((self.world.now_ns, deed))
+        if deed.kind != "client":
+            self.world.note(str(deed))
+        deed.apply(self)
+
+    def number(self) -> int:
+        """A new number for a cut or a clog."""
+        self._last_number += 1
+        return self._last_number
+
     def crash(self, host: Host, why: str, keep_per_million: int = 500_000) -> None:
         """Kill a node's process; each write in flight is kept with a probability given in millionths."""
-        host.crash(keep_per_million)
-        self.world.note(f"node {host.node_id} crashes ({why})")
+        self.do(Crash(host.node_id, why, keep_per_million, self.tearing))
 
     def restart(self, host: Host) -> None:
         """Start a node's process again, if it does not run."""
         if not host.up:
-            host.start()
-            self.world.note(f"node {host.node_id} starts (life {host.life})")
+            self.do(StartNode(host.node_id))
+
+    def heal(self) -> None:
+        """Mend everything but what is broken for good."""
+        self.healed_ns = self.world.now_ns
+        self.tearing = False
+        self.network.heal()
+        for host in self.core:
+            host.disk.latency_ns = self.setup.disk_latency_ns[host.node_id - 1]
+            host.clock.set_rate(0)
+            host.clock_changed()
+            if host.paused:
+                host.go_on()
+            if host.dead:
+                self.broken[host.node_id] = DEAD
+            elif not host.up:
+                host.start()
 
     def finish(self) -> None:
         """Let the checkers see every node a last time."""
         for host in self.hosts:
             self._before_end(host)
 
+    def _start_first(self, host: Host) -> None:
+        if not host.life and not host.dead and host.node_id not in self.broken:
+            host.start()
+            host.note("starts for the first time")
+
     def _before_end(self, host: Host) -> None:
+        view = probe.raft(host)
+        if view is not None:
+            self.last_voters[host.node_id] = view.membership.voters
         for checker in self.checkers:
             checker.on_crash(host)
 
@@ -73,34 +129,3 @@ class Cluster:
         self.moments.after_turn(host)
         for checker in self.checkers:
             checker.after_turn(host)
-
-    def _config(self, node_id: int, dice: Rng) -> NodeConfig:
-        join = () if node_id == 1 else (_address(1),)
-        return NodeConfig(
-            node_id=node_id,
-            advertise_address=_address(node_id),
-            client_address=f"node{node_id}:9091",
-            join=join,
-            max_segment_entries=self.max_segment_entries,
-            max_segment_bytes=self.max_segment_bytes,
-            monitor_interval_ns=dice.randrange(100, 1000) * MS,
-            rpc_timeout_ns=dice.randrange(500, 2000) * MS,
-            replace_after_ns=dice.choice((1, 3, 30)) * SECOND,
-            max_frame_bytes=1 << 20,
-        )
-
-    def _schedule_starts(self, dice: Rng) -> None:
-        """Node 1 first, the others within the first moments, and sometimes some of them late."""
-        late_per_million = dice.choice((0, 0, 200_000, 500_000))
-        for host in self.hosts:
-            if host.node_id == 1:
-                delay = 0
-            elif dice.chance(late_per_million):
-                delay = dice.randrange(800 * MS, 2000 * MS)
-            else:
-                delay = dice.randrange(400 * MS)
-            self.world.after(delay, self.restart, host)
-
-
-def _address(node_id: int) -> str:
-    return f"node{node_id}:6001"

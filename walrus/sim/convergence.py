@@ -1,8 +1,12 @@
 """Is the cluster well again? What is still missing, and what is left over.
 
 Two questions. *Well*: one Raft leader, everyone a voter with everything applied, every segment open or SEALED
-with a full replica set, every member of a SEALED one with all its records durable. *Nothing left over*, once
-the clients have gone: no request, proposal, repair or held-back message waits for anything.
+with a full replica set, every member of a SEALED one with all its records durable; damage that a node has seen
+must have been repaired. *Nothing left over*, once the clients have gone: no request, proposal, repair or held-back
+message waits for anything.
+
+Nodes do not yet look for rot by themselves: a damaged copy of a SEALED segment that nobody has read since is let pass
+if the ledger of its disk (:mod:`walrus.sim.damage`) knows of the damage.
 """
 
 from typing import Any, Final
@@ -10,97 +14,124 @@ from typing import Any, Final
 from walrus.core.metadata.commands import OPEN, SEALED, STATE_NAMES
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.raft.output import Role
-from walrus.core.storage import blocks
+from walrus.core.segment.replica import LOST, segment_path
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
-from walrus.sim.host import Host
+from walrus.sim.damage import records_on
+from walrus.sim.healing import bury, is_lost
 from walrus.sim.world import Violation
 
 _TARGET_REPLICAS: Final = 3
 
 
-def unsettled(cluster: Cluster) -> str:
-    """What is still missing for a healthy cluster; empty if nothing is.
+def unsettled(cluster: Cluster, excused: dict[str, int]) -> str:
+    """What is still missing for a healthy cluster; empty if nothing is. ``excused``: see :mod:`walrus.sim.healing`.
 
-    Raises :class:`Violation` where a copy is said to be complete and its file says otherwise.
+    Raises :class:`Violation` where a node runs that cannot, or judges a copy lost that is not.
     """
-    for host in cluster.hosts:
+    bury(cluster)
+    core = cluster.core
+    for host in core:
         if not host.up:
             return f"node {host.node_id} is down"
+        if host.disk.damage.fatal and probe.raft(host) is not None:
+            raise Violation(f"recovery: node {host.node_id} runs in spite of {host.disk.damage.fatal}")
     views = []
-    for host in cluster.hosts:
+    for host in core:
         view, state = probe.raft(host), probe.metadata(host)
         if view is not None and state is not None:
             views.append((host, view, state))
-    if not views:
-        return ""
-    if len(views) < len(cluster.hosts):
+    if not any(hasattr(host.node, "raft") for host in core):
+        return ""  # the small nodes of the tests
+    if len(views) < len(core):
         return "a node has not begun"
     leaders = [host.node_id for host, view, _ in views if view.role is Role.LEADER]
     if len(leaders) != 1:
         return f"Raft leaders: {leaders}"
-    everyone = tuple(host.node_id for host in cluster.hosts)
     for host, view, _ in views:
-        if view.membership.voters != everyone:
-            return f"voters on node {host.node_id} are {view.membership.voters}, not {everyone}"
+        voters = view.membership.voters
+        if any(other.node_id not in voters for other in core) or voters != views[0][1].membership.voters:
+            return f"voters on node {host.node_id} are {voters}, not all that run"
         if view.applied_index != views[0][1].applied_index or view.applied_index != view.log.last_index:
             return f"node {host.node_id} has applied {view.applied_index} of {view.log.last_index} entries"
-    return _unsettled_segments(cluster, views[0][2])
+    return _unsettled_segments(cluster, views[0][2], excused)
 
 
-def _unsettled_segments(cluster: Cluster, state: Metadata) -> str:
+def _unsettled_segments(cluster: Cluster, state: Metadata, excused: dict[str, int]) -> str:
     """Everyone has applied the same, so one node's state is everybody's."""
-    size = min(_TARGET_REPLICAS, len(cluster.hosts))
+    running = [host.node_id for host in cluster.core]
+    size = min(_TARGET_REPLICAS, len(running))
     for topic in state.topics.values():
         for segment in topic.segments:
+            if segment.base >= excused.get(topic.name, segment.base + 1):
+                break
+            _check_lost(cluster, topic.name, segment)
             where = f"segment {topic.name}:{segment.number}"
             if segment.state not in (OPEN, SEALED):
                 return f"{where} is {STATE_NAMES[segment.state]} at epoch {segment.epoch}"
-            if len(segment.members) != size:
-                return f"{where} has the replica set {segment.members}, not {size} members"
+            if segment.state == OPEN and not _has_writer(cluster, segment):
+                return f"{where} is OPEN, and its writer {segment.writer} does not run"
+            if sum(node in running for node, _ in segment.members) < size:
+                return f"{where} has the replica set {segment.members}, not {size} members that run"
             if segment.state == SEALED and (why := _incomplete(cluster, topic.name, segment)):
                 return f"{where}: {why}"
     return ""
 
 
+def _has_writer(cluster: Cluster, segment: Segment) -> bool:
+    """Whether the process that writes the segment is one of those that run."""
+    node = segment.writer[0]
+    running: Any = getattr(cluster.host(node).node, "running", None)
+    return node not in cluster.broken and running is not None and running.me == segment.writer
+
+
 def _incomplete(cluster: Cluster, topic: str, segment: Segment) -> str:
+    path = segment_path((topic, segment.number))
     for node, _ in segment.members:
         host = cluster.host(node)
+        if node in cluster.broken:
+            continue
         replica = probe.replica(host, topic, segment.number)
         if replica is None or not replica.complete:
             return f"the copy on node {node} is not known to hold all {segment.count} records"
+        if any(wound.noticed for wound in host.disk.damage.on(path)):
+            return f"the copy on node {node} was found damaged, and is not repaired"
     return ""
 
 
-def check_copies(cluster: Cluster) -> None:
+def _check_lost(cluster: Cluster, topic: str, segment: Segment) -> None:
+    """Only what was damaged is lost."""
+    for host in [cluster.host(node) for node, _ in segment.members]:
+        replica = probe.replica(host, topic, segment.number)
+        if replica is not None and replica.state == LOST and not is_lost(host, topic, segment.number):
+            raise Violation(
+                f"recovery: node {host.node_id} judges its copy of {topic}:{segment.number} lost, and nothing befell it"
+            )
+
+
+def check_copies(cluster: Cluster, excused: dict[str, int]) -> None:
     """What nodes believe of SEALED copies must be true of their disks: read the files.
 
     Raises :class:`Violation`. Only for a cluster that is well.
     """
-    for state in [probe.metadata(host) for host in cluster.hosts[:1]]:
+    for state in [probe.metadata(host) for host in cluster.core[:1]]:
         for topic in state.topics.values() if state is not None else ():
             for segment in topic.segments[:-1]:
-                for node, _ in segment.members:
-                    found = _records_on_disk(cluster.host(node), topic.name, segment.number)
-                    if found != segment.count:
+                if segment.base >= excused.get(topic.name, segment.base + 1):
+                    break
+                for host in [cluster.host(node) for node, _ in segment.members if node not in cluster.broken]:
+                    path = segment_path((topic.name, segment.number))
+                    found = records_on(bytes(host.disk.files.get(path, b"")))
+                    if found != segment.count and not host.disk.damage.on(path):
                         raise Violation(
-                            f"copies: node {node} believes its copy of {topic.name}:{segment.number} complete, "
+                            f"copies: node {host.node_id} believes its copy of {topic.name}:{segment.number} complete, "
                             f"and its file holds {found} of {segment.count} records"
                         )
 
 
-def _records_on_disk(host: Host, topic: str, number: int) -> int:
-    data = bytes(host.disk.files.get(f"user_data/{topic}:{number}.wal", b""))
-    position, records = blocks.FILE_HEADER_BYTES, 0
-    while (block := blocks.block_at(data, position)) is not None and block.base == records:
-        records += block.count
-        position += block.size
-    return records
-
-
-def left_over(cluster: Cluster) -> str:
+def left_over(cluster: Cluster, excused: dict[str, int]) -> str:
     """What waits for something although the faults are over and no client is there; empty if nothing does."""
-    for host in cluster.hosts:
+    for host in cluster.core:
         if host.held_back:
             return f"node {host.node_id} holds {host.held_back} messages back for writes that never come"
         running: Any = getattr(host.node, "running", None)
@@ -110,10 +141,10 @@ def left_over(cluster: Cluster) -> str:
             ("requests of clients", running.waiting()),
             ("proposals", running.proposals.waiting),
             ("reads of records", running.fetcher.waiting),
-            ("repairs of copies", running.repairs.waiting),
+            ("repairs of copies", 0 if excused else running.repairs.waiting),
         ):
             if count:
                 return f"node {host.node_id} still has {count} {what} waiting"
-        if stuck := running.recoveries.stuck():
+        if not excused and (stuck := running.recoveries.stuck()):
             return f"node {host.node_id} cannot seal {stuck}"
     return ""

@@ -1,7 +1,8 @@
 """One node's simulated disk: every operation completes later, and only then has it happened for certain.
 
-A crash decides for each operation still in flight, each on its own, whether it reached the disk.
-``on_torn`` is the place for faults that let only part of a write arrive.
+A crash decides for each operation still in flight, each on its own, whether it reached the disk; of a write that did
+not, the first sectors or the first bytes may have. What else goes wrong with a disk is done to it from outside
+(:mod:`walrus.sim.deeds.disks`) and noted in its ledger (:mod:`walrus.sim.damage`).
 """
 
 from collections.abc import Callable
@@ -9,10 +10,17 @@ from typing import Final
 
 from walrus.core.actions import Delete, Read, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.sim.damage import LOGS, Damage
 from walrus.sim.rng import Rng
-from walrus.sim.world import US, Violation, World
+from walrus.sim.world import Violation, World
 
+SECTOR_BYTES: Final = 512
 ENOENT: Final = "ENOENT: No such file or directory"
+EIO: Final = "EIO: Input/output error"
+ENOSPC: Final = "ENOSPC: No space left on device"
+NO_SPACE: Final = "no-space"
+FAILED_SYNC: Final = "failed-sync"
+READ_ERROR: Final = "read-error"
 
 Change = Write | Truncate | Delete
 
@@ -20,25 +28,53 @@ Change = Write | Truncate | Delete
 class Disk:
     """Files by path relative to the node's directory. ``notify`` receives completion events.
 
-    ``latency_ns`` is (least, most); faults may change it. All other state outlives crashes of the node.
+    ``latency_ns`` is (least, most); faults may change it. ``room_bytes``: how much more fits, None for any amount.
+    ``failed``: what kind of failure this process was told of, after which it must stop itself. All state but the last
+    outlives crashes of the node.
     """
 
-    def __init__(self, world: World, rng: Rng, notify: Callable[[Event], None]) -> None:
+    def __init__(self, world: World, rng: Rng, notify: Callable[[Event], None], latency_ns: tuple[int, int]) -> None:
         self.files: dict[str, bytearray] = {}
-        self.latency_ns = (80 * US, 800 * US)
-        self.on_torn: Callable[[Write], bytes] | None = None
+        self.latency_ns = latency_ns
         self.kept_in_flight = 0
         self.lost_in_flight = 0
+        self.torn_in_flight = 0
+        self.damage = Damage(world.labels)
+        self.room_bytes: int | None = None
+        self.failed = ""
         self._world = world
         self._rng = rng
         self._notify = notify
         self._life = 0
         self._in_flight: dict[str, Change] = {}  # one per path: the core never has two
+        self._failing_sync: tuple[str, int] | None = None  # (path prefix, bytes kept) of the next change to fail
+        self._lying: set[str] = set()  # files whose sync has failed: this process is told lies about them
 
     @property
     def busy(self) -> bool:
         """Whether a change is in flight."""
         return bool(self._in_flight)
+
+    @property
+    def injury(self) -> str:
+        """What may make a process on this disk stop itself now, or at its next start."""
+        if self.damage.fatal or self.failed:
+            return self.damage.fatal or self.failed
+        if self.room_bytes is not None:
+            return NO_SPACE
+        if self._failing_sync is not None:
+            return FAILED_SYNC
+        return READ_ERROR if any(wound.path in LOGS for wound in self.damage.of_kind(READ_ERROR)) else ""
+
+    def fail_sync(self, path_prefix: str, kept_bytes: int) -> None:
+        """Let the next change to such a path fail; so many bytes of it, from the first on, are on the disk."""
+        self._failing_sync = path_prefix, kept_bytes
+
+    def heal(self) -> None:
+        """From now on the disk works. What is damaged or lost stays so."""
+        self.room_bytes = None
+        self._failing_sync = None
+        self.damage.end_of_kind(READ_ERROR)
 
     def sizes(self) -> dict[str, int]:
         """What :class:`walrus.core.events.Started` tells: path to size, in the order of the paths."""
@@ -61,18 +97,25 @@ class Disk:
         """Begin a read; it sees what is on the disk when it completes."""
         self._world.after(self._latency(), self._complete_read, (self._life, action))
 
-    def crash(self, keep_per_million: int = 500_000) -> None:
-        """The node's process ended: nobody hears of completions, and each open change may be lost."""
+    def crash(self, keep_per_million: int, *, torn: bool) -> None:
+        """The node's process ended: nobody hears of completions, and each open change may be lost, or with ``torn``
+        arrive in part.
+        """
         self._life += 1
+        rng = self._rng.stream(f"crash {self._life}")
         for action in self._in_flight.values():
-            if self._rng.chance(keep_per_million):
+            if rng.chance(keep_per_million):
                 self.kept_in_flight += 1
                 self._apply(action)
-            elif self.on_torn is not None and isinstance(action, Write) and (kept := self.on_torn(action)):
+            elif torn and isinstance(action, Write) and (kept := _first_part(action, rng)):
+                self.torn_in_flight += 1
                 self._apply(Write(action.path, action.offset, kept, action.token))
             else:
                 self.lost_in_flight += 1
         self._in_flight.clear()
+        self._lying.clear()
+        self.failed = ""
+        self.damage.forgotten()
 
     def _latency(self) -> int:
         least, most = self.latency_ns
@@ -83,38 +126,83 @@ class Disk:
         if life != self._life:
             return
         del self._in_flight[action.path]
-        if self._apply(action):
-            self._notify(WriteCompleted(action.token))
-        else:
-            self._notify(WriteFailed(action.token, action.path, ENOENT))
+        error = self._carry_out(action)
+        self._notify(WriteFailed(action.token, action.path, error) if error else WriteCompleted(action.token))
 
     def _complete_read(self, item: tuple[int, Read]) -> None:
         life, action = item
         if life != self._life:
             return
-        content = self.files.get(action.path)
-        if content is None:
-            self._notify(ReadFailed(action.token, action.path, ENOENT))
+        content, end = self.files.get(action.path), action.offset + action.length
+        error = ENOENT if content is None else ""
+        if any(wound.kind == READ_ERROR for wound in self.damage.read(action.path, action.offset, end)):
+            error = EIO
+            if action.path in LOGS:
+                self.failed = READ_ERROR
+        if error or content is None:
+            self._notify(ReadFailed(action.token, action.path, error))
         else:
-            end = action.offset + action.length
             self._notify(ReadCompleted(action.token, bytes(content[action.offset : end])))
 
-    def _apply(self, action: Change) -> bool:
-        """Carry out a change; False where there is nothing to truncate."""
+    def _carry_out(self, action: Change) -> str:
+        """Carry out a change that is due; "" or why it failed. After a failed sync, those that follow tell lies."""
+        path = action.path
+        if path in self._lying:
+            return ""
+        if self._failing_sync is None or not path.startswith(self._failing_sync[0]):
+            return self._apply(action)
+        kept_bytes, self._failing_sync = self._failing_sync[1], None
+        self._lying.add(path)
+        self.failed = FAILED_SYNC
+        if isinstance(action, Write):
+            self._apply(Write(path, action.offset, action.data[:kept_bytes], action.token))
+        elif kept_bytes:
+            self._apply(action)
+        return EIO
+
+    def _apply(self, action: Change) -> str:
+        """Change the files; "" or why that is not possible."""
         if isinstance(action, Delete):
-            self.files.pop(action.path, None)
-            return True
+            self._make_room(len(self.files.pop(action.path, b"")))
+            self.damage.removed(action.path)
+            return ""
+        content = self.files.get(action.path)
         if isinstance(action, Truncate):
-            content = self.files.get(action.path)
             if content is None:
-                return False
+                return ENOENT
+            self._make_room(len(content) - action.size)
             _resize(content, action.size)
-            return True
+            self.damage.truncated(action.path, action.size)
+            return ""
+        return self._write(action, len(content) if content is not None else 0)
+
+    def _write(self, action: Write, size: int) -> str:
+        data, error = action.data, ""
+        missing_bytes = max(0, action.offset + len(data) - size) - (self.room_bytes or 0)
+        if self.room_bytes is not None and missing_bytes > 0:
+            data, error = data[: max(0, len(data) - missing_bytes)], ENOSPC
+            self.failed = NO_SPACE
+        if not data:
+            return error
         content = self.files.setdefault(action.path, bytearray())
         if len(content) < action.offset:
             _resize(content, action.offset)
-        content[action.offset : action.offset + len(action.data)] = action.data
-        return True
+        content[action.offset : action.offset + len(data)] = data
+        self._make_room(size - len(content))
+        self.damage.written(action.path, action.offset, action.offset + len(data))
+        return error
+
+    def _make_room(self, freed_bytes: int) -> None:
+        if self.room_bytes is not None:
+            self.room_bytes += freed_bytes
+
+
+def _first_part(write: Write, rng: Rng) -> bytes:
+    """A prefix, perhaps none: up to a border between sectors of the file, or to any byte (a short write)."""
+    borders = range(-write.offset % SECTOR_BYTES, len(write.data), SECTOR_BYTES)
+    if not borders or rng.chance(500_000):
+        borders = range(len(write.data))
+    return write.data[: rng.choice(borders)] if borders else b""
 
 
 def _resize(content: bytearray, size: int) -> None:

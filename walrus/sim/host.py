@@ -27,11 +27,12 @@ from walrus.core.actions import (
 )
 from walrus.core.config import Deadline, NodeConfig
 from walrus.core.events import Event, PollFinished, Started, TimerFired, WriteCompleted, WriteFailed
+from walrus.sim.clock import Clock
 from walrus.sim.disk import Disk
 from walrus.sim.network import Network
 from walrus.sim.rng import Rng
 from walrus.sim.streams import Streams
-from walrus.sim.world import SECOND, US, WALL_START_NS, Violation, World
+from walrus.sim.world import SECOND, US, Violation, World
 
 _POLL_FINISHED: Final = PollFinished()
 _TIMER_FIRED: Final = TimerFired()
@@ -52,10 +53,11 @@ NodeFactory = Callable[[NodeConfig, Rng, int], NodeLike]
 
 
 class Host:
-    """One node's process, its disk and its monotonic clock (whose zero is its own).
+    """One node's process, its disk and its clock.
 
     ``life`` counts the processes started; for the checkers ``after_turn`` is called at the end of every turn
-    and ``before_end`` before the process ends.
+    and ``before_end`` before the process ends. ``injured`` says what faults did to the disk that may make the process
+    stop itself; ``dead``: no process can start on this disk any more.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Host:
         factory: NodeFactory,
         network: Network,
         streams: Streams,
+        disk_latency_ns: tuple[int, int],
         after_turn: Callable[["Host"], None],
         before_end: Callable[["Host"], None],
     ) -> None:
@@ -74,6 +77,8 @@ class Host:
         self.life = 0
         self.heard_from: dict[int, bool] = {}  # peers with a connection to this process
         self.stopped_because = ""
+        self.injured = ""
+        self.dead = False
         self.paused = False
         self.stood_still_ns = 0  # how long this process was paused, all in all
         self.gather_per_million = 100_000  # turns that gather events for a while
@@ -85,9 +90,9 @@ class Host:
         self._after_turn = after_turn
         self._before_end = before_end
         self._rng = world.rng.stream(f"host {self.node_id}")
-        self.disk = Disk(world, world.rng.stream(f"disk {self.node_id}"), self.deliver)
+        self.disk = Disk(world, world.rng.stream(f"disk {self.node_id}"), self.deliver, disk_latency_ns)
+        self.clock = Clock(world, self._rng.randrange(1, 1000) * SECOND)
         self._paused_ns = 0
-        self._clock_offset_ns = self._rng.randrange(1, 1000) * SECOND
         self._inbox: list[Event] = []
         self._turn_due = False
         self._wake_at_ns = -1  # -1: no wake-up is pending
@@ -96,7 +101,6 @@ class Host:
         self._durable: set[int] = set()  # tokens of completed writes
         self._held: dict[int, list[Send]] = {}
         self._do: dict[type[Action], Callable[..., None]] = self._table()
-        network.add(self, config.advertise_address)
         streams.open_at[self.node_id] = {}
 
     @property
@@ -109,19 +113,28 @@ class Host:
         """Messages that wait for a write to become durable."""
         return sum(map(len, self._held.values()))
 
+    @property
+    def world_ns(self) -> int:
+        """Simulated time, which no node knows."""
+        return self._world.now_ns
+
+    def now_ns(self) -> int:
+        """What its own clock says."""
+        return self.clock.now_ns()
+
     def start(self) -> None:
         """Start the process on what the disk holds."""
         assert self.node is None, f"node {self.node_id} runs already"
         self.life += 1
         self.stopped_because = ""
-        self.node = self._factory(self.config, self._rng.stream(f"life {self.life}"), self._now())
-        self.deliver(Started(self.disk.sizes(), WALL_START_NS + self._world.now_ns))
+        self.node = self._factory(self.config, self._rng.stream(f"life {self.life}"), self.clock.now_ns())
+        self.deliver(Started(self.disk.sizes(), self.clock.wall_ns()))
 
-    def crash(self, keep_per_million: int = 500_000) -> None:
-        """End the process; each write in flight is kept with a probability given in millionths."""
+    def crash(self, keep_per_million: int = 500_000, *, torn: bool = False) -> None:
+        """End the process; each write in flight is kept with a probability given in millionths, or perhaps torn."""
         self._before_end(self)
         self._end()
-        self.disk.crash(keep_per_million)
+        self.disk.crash(keep_per_million, torn=torn)
         self._network.connection_lost(self.node_id)
         self._streams.host_crashed(self.node_id)
 
@@ -136,6 +149,12 @@ class Host:
         self.stood_still_ns += self._world.now_ns - self._paused_ns
         if not self._turn_due:
             self._schedule_turn()
+
+    def clock_changed(self) -> None:
+        """The clock runs otherwise than the wake-up that is pending was reckoned with."""
+        if self.node is not None and not self._turn_due and not self.paused:
+            self._wake_at_ns = -1
+            self._sleep()
 
     def note(self, text: str, label: str = "") -> None:
         """Add a line about this node to the run's story, and count it under ``label`` if there is one."""
@@ -170,16 +189,13 @@ class Host:
         self._durable = set()
         self._held = {}
 
-    def _now(self) -> int:
-        return self._world.now_ns + self._clock_offset_ns
-
     def _turn(self, life: int) -> None:
         if life != self.life or self.node is None:
             return
         self._turn_due = False
         if self.paused:
             return
-        now = self._now()
+        now = self.clock.now_ns()
         inbox, self._inbox = self._inbox, []
         for event in inbox:
             if event.__class__ is WriteCompleted or event.__class__ is WriteFailed:
@@ -203,14 +219,19 @@ class Host:
         actions = node.handle(event, now)
         self._world.trace.record(self._world.now_ns, self.node_id, event, actions)
         table = self._do
+        held = 0
         for action in actions:
             if action.__class__ is Send and action.after and action.after not in self._durable:
-                # Its write may be asked for later: the next one to a path waits for the one under way.
                 self._held.setdefault(action.after, []).append(action)
+                held = action.after
             else:
                 table[action.__class__](action)
                 if self.node is None:  # the action was Stop
                     return
+        if held and held not in self._pending:
+            raise Violation(
+                f"driver contract: node {self.node_id} has a message wait for write {held}, never asked for"
+            )
 
     def _sleep(self) -> None:
         """Arrange to wake up at the deadline; one that moved back is found out when it comes."""
@@ -218,7 +239,7 @@ class Host:
         deadline = self.node.next_deadline()
         if deadline is None:
             return
-        at_ns = max(deadline.at_ns - self._clock_offset_ns, self._world.now_ns + _LEAST_SLEEP_NS)
+        at_ns = max(self.clock.world_ns_at(deadline.at_ns), self._world.now_ns + _LEAST_SLEEP_NS)
         if self._wake_at_ns == -1 or at_ns < self._wake_at_ns:
             self._wake_at_ns = at_ns
             self._world.at(at_ns, self._wake, (self.life, at_ns))
@@ -231,7 +252,7 @@ class Host:
         deadline = self.node.next_deadline()
         if deadline is None or self._turn_due or self.paused:
             return
-        if deadline.at_ns <= self._now():
+        if deadline.at_ns <= self.clock.now_ns():
             self._schedule_turn()
         else:
             self._sleep()
@@ -307,5 +328,7 @@ class Host:
         self.stopped_because = action.reason or "stopped"
         self.note(f"stops with code {action.exit_code}: {action.reason}")
         if action.exit_code:
-            raise Violation(f"node {self.node_id} stopped itself: {action.reason}")
+            if not self.injured:
+                raise Violation(f"node {self.node_id} stopped itself: {action.reason}")
+            self._world.labels[f"stopped itself after {self.injured}"] += 1
         self.crash()

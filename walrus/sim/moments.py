@@ -6,37 +6,23 @@ nodes, every sort of change in the replicated state), so that nothing is aimed a
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from walrus.core import peer
 from walrus.core.metadata.commands import STATE_NAMES
-from walrus.core.peer import ENVELOPE_BYTES, Message
-from walrus.core.segment import messages
 from walrus.sim import probe
 from walrus.sim.host import Host
+from walrus.sim.message_kinds import TAG_AT, TAG_END, TAGS
 from walrus.sim.network import Network
 from walrus.sim.streams import Streams
 
 Strike = Callable[[int, int], None]
 """Told between which two nodes the moment is; the same twice where it is within one."""
 
-_TAG_AT: Final = ENVELOPE_BYTES + 2  # a message begins with the head of an array and of a string
 _CHANGES: Final = ("voters", "replica set", *STATE_NAMES)
 
 
-def _tags() -> dict[str, bytes]:
-    tags: dict[str, bytes] = {}
-    for module in (peer, messages):
-        for name, kind in sorted(vars(module).items()):
-            if isinstance(kind, type) and issubclass(kind, Message) and kind is not Message:
-                config: Any = kind.__struct_config__
-                tags[name] = config.tag.encode()
-    return tags
-
-
-MESSAGES: Final = _tags()
 _REPLY: Final = "reply"
-KINDS: Final = (*sorted(MESSAGES), *_CHANGES, *_CHANGES, *[_REPLY] * 6)
+KINDS: Final = (*sorted(TAGS), *_CHANGES, *_CHANGES, *[_REPLY] * 6)
 """Names of moments; those of a rarer sort stand several times."""
 DECISIONS: Final = ("Fence", "FenceReply", "SEALING", "SEALED", "RequestVote", "reply")
 """Moments at which others decide without a node that is away."""
@@ -60,8 +46,8 @@ class Moments:
         if kind == _REPLY:
             self._replies[self._last] = strike
             self._streams.tap = self._reply
-        elif kind in MESSAGES:
-            self._messages[self._last] = (MESSAGES[kind], strike)
+        elif kind in TAGS:
+            self._messages[self._last] = (TAGS[kind], strike)
             self._network.tap = self._message
         else:
             self._changes[self._last] = (kind, strike)
@@ -106,7 +92,7 @@ class Moments:
                 strike(host.node_id, host.node_id)
 
     def _message(self, sender: int, to: int, data: bytes) -> None:
-        tag = data[_TAG_AT : _TAG_AT + 2]
+        tag = data[TAG_AT:TAG_END]
         for number, (wanted, strike) in list(self._messages.items()):
             if tag == wanted:
                 self.forget(number)

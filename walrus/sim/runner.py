@@ -1,19 +1,23 @@
 """One run: build the cluster, let faults happen under load, heal, wait until all is well, and judge."""
 
 import traceback
+from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
-
-import msgspec
+from typing import Protocol, TextIO
 
 from walrus.core.node import Node
 from walrus.sim.audit import Auditor
 from walrus.sim.checkers import check_history, node_checkers
 from walrus.sim.cluster import Cluster
 from walrus.sim.faults import swarm
+from walrus.sim.healing import break_for_good
 from walrus.sim.history import DONE, EMPTY_REPLY, FAILED, History
 from walrus.sim.host import NodeFactory
 from walrus.sim.options import Options
+from walrus.sim.result import EXCEPTION, Result
+from walrus.sim.rng import Rng
+from walrus.sim.scenario import Scenario, Script
+from walrus.sim.setup import Setup, draw_setup
 from walrus.sim.trace import Trace
 from walrus.sim.workload import Workload
 from walrus.sim.world import MS, Violation, World
@@ -22,24 +26,7 @@ real_node: NodeFactory = Node
 """The shipped node."""
 
 
-_DRAIN_PER_MILLION = 250_000  # runs that wait until no delivery can be pending: mostly idle, but long
-
-
-class Result(msgspec.Struct, kw_only=True):
-    """What became of a seed. ``violation`` is empty for a clean run, otherwise it says what broke."""
-
-    seed: int
-    violation: str
-    trace_hash: str
-    steps: int
-    simulated_ns: int
-    labels: dict[str, int]
-    story: list[tuple[int, str]] = []
-
-    @property
-    def verdict(self) -> str:
-        """ "clean" or "violation"."""
-        return "violation" if self.violation else "clean"
+Watch = Callable[[Cluster, History], None]
 
 
 class _Finding:
@@ -62,8 +49,63 @@ class _Finding:
             self.text = str(error)
         else:
             lines = traceback.format_exception(kind, error, trace)
-            self.text = f"exception in a node: {type(error).__name__}: {error}\n{''.join(lines)}"
+            self.text = f"{EXCEPTION}: {type(error).__name__}: {error}\n{''.join(lines)}"
         return True
+
+
+class Load(Protocol):
+    """What happens to a cluster until it is left in peace: drawn from a seed, or read from a scenario."""
+
+    def start(self) -> None:
+        """Clients begin."""
+
+    def start_faults(self) -> None:
+        """Faults begin."""
+
+    def stop_faults(self) -> None:
+        """Faults end; what does not heal breaks now."""
+
+    def stop(self) -> None:
+        """Clients ask no more."""
+
+    def leave(self) -> None:
+        """Clients close their connections."""
+
+
+class Swarm:
+    """The faults and clients of a seed."""
+
+    def __init__(self, cluster: Cluster, history: History, options: Options) -> None:
+        self._cluster = cluster
+        self._faults = swarm(cluster, options.faults)
+        self._workload = Workload(cluster, history, options.clients)
+
+    def start(self) -> None:
+        """Clients begin."""
+        cluster = self._cluster
+        names = ", ".join(fault.name for fault in self._faults) or "none"
+        size = cluster.setup.max_segment_entries
+        cluster.world.note(f"{cluster.setup.nodes} nodes, segments of {size} records, faults: {names}")
+        self._workload.start()
+
+    def start_faults(self) -> None:
+        """All at once; each strikes in its own time."""
+        for fault in self._faults:
+            fault.start()
+
+    def stop_faults(self) -> None:
+        """Some nodes may stay broken."""
+        for fault in self._faults:
+            fault.stop()
+        break_for_good(self._cluster, self._cluster.world.rng.stream("broken for good"))
+
+    def stop(self) -> None:
+        """The workload's end."""
+        self._workload.stop()
+
+    def leave(self) -> None:
+        """The workload's connections."""
+        self._workload.leave()
 
 
 def command(seed: int, options: Options) -> str:
@@ -71,13 +113,45 @@ def command(seed: int, options: Options) -> str:
     return f"walrus-sim --seed {seed} {options.arguments()}"
 
 
-def run_seed(seed: int, options: Options, factory: NodeFactory | None = None, text: TextIO | None = None) -> Result:
-    """Run one seed. ``factory`` makes the nodes (default: the real one); ``text`` takes the whole trace."""
+def run_seed(
+    seed: int,
+    options: Options,
+    factory: NodeFactory | None = None,
+    text: TextIO | None = None,
+    watch: Watch | None = None,
+) -> Result:
+    """Run one seed. ``factory`` makes the nodes (default: the real one); ``text`` takes the whole trace; ``watch`` is
+    given the cluster and its history before anything happens.
+    """
+    setup = draw_setup(Rng(seed).stream("setup"), options)
+    return _judge(seed, setup, lambda cluster, history: Swarm(cluster, history, options), factory, text, watch)
+
+
+def run_scenario(
+    scenario: Scenario, factory: NodeFactory | None = None, text: TextIO | None = None, watch: Watch | None = None
+) -> Result:
+    """Run what a scenario says instead of what a seed draws."""
+    begin: Callable[[Cluster, History], Load] = lambda cluster, history: Script(cluster, history, scenario)  # noqa: E731
+    return _judge(scenario.seed, scenario.setup, begin, factory, text, watch)
+
+
+def _judge(
+    seed: int,
+    setup: Setup,
+    begin: "Callable[[Cluster, History], Load]",
+    factory: NodeFactory | None,
+    text: TextIO | None,
+    watch: Watch | None,
+) -> Result:
     trace = Trace(text)
-    world = World(seed, trace, options.max_steps)
+    world = World(seed, trace, setup.max_steps)
     finding = _Finding()
     with finding:
-        _run(Cluster(world, options, factory or real_node), History())
+        cluster, history = Cluster(world, setup, factory or real_node), History()
+        cluster.checkers.extend(node_checkers())
+        if watch is not None:
+            watch(cluster, history)
+        _run(cluster, history, begin(cluster, history))
     world.note(f"verdict: {finding.text.splitlines()[0] if finding.text else 'clean'}")
     return Result(
         seed=seed,
@@ -90,55 +164,51 @@ def run_seed(seed: int, options: Options, factory: NodeFactory | None = None, te
     )
 
 
-def _run(cluster: Cluster, history: History) -> None:
-    world, options = cluster.world, cluster.options
-    cluster.checkers.extend(node_checkers())
-    faults = swarm(cluster)
-    workload = Workload(cluster, history)
-    dice = world.rng.stream("phases")
-    world.note(
-        f"{options.nodes} nodes, segments of {cluster.max_segment_entries} records, faults: "
-        + (", ".join(fault.name for fault in faults) or "none")
-    )
-    workload.start()
-    world.run_until(dice.randrange(options.start_ns * 2))
-    for fault in faults:
-        fault.start()
-    world.run_until(world.now_ns + options.fault_ns)
-    for fault in faults:
-        fault.heal()
+def _run(cluster: Cluster, history: History, load: "Load") -> None:
+    world, setup = cluster.world, cluster.setup
+    cluster.start()
+    load.start()
+    world.run_until(setup.faults_ns)
+    load.start_faults()
+    world.run_until(setup.heal_ns)
+    load.stop_faults()
+    cluster.heal()
     world.note("faults end")
-    world.run_until(world.now_ns + dice.choice((0, 50, 400)) * MS)
-    workload.stop()
-    auditor = Auditor(cluster, history, world.rng.stream("auditor"), world.now_ns + options.converge_ns)
+    world.run_until(world.now_ns + setup.rest_ns)
+    load.stop()
+    auditor = Auditor(cluster, history, world.rng.stream("auditor"), world.now_ns + setup.converge_ns)
     auditor.settle()
     world.note("the cluster is well")
-    _drain(cluster, workload)
+    _drain(cluster, load)
     scans = {}
-    for topic in workload.topics:
-        auditor.prove_writable(topic)
-    drained = dice.chance(_DRAIN_PER_MILLION)
+    for topic in setup.topic_names:
+        if topic not in auditor.excused:
+            auditor.prove_writable(topic)
+    drained = setup.drained and not auditor.excused
     if drained:
-        auditor.drain(workload.topics)
-    for topic in workload.topics:
+        auditor.drain(setup.topic_names)
+    for topic in setup.topic_names:
         scans[topic] = auditor.scan(topic)
         world.note(f"topic {topic} holds {len(scans[topic])} records")
     auditor.settle(alone=True)
     cluster.finish()
-    check_history(history, scans, drained)
-    _count(world, history)
+    check_history(history, {topic: scan for topic, scan in scans.items() if topic not in auditor.excused}, drained)
+    _count(cluster, history)
 
 
-def _drain(cluster: Cluster, workload: Workload) -> None:
+def _drain(cluster: Cluster, load: "Load") -> None:
     """Let requests under way be answered, or time out and stay unknown."""
     world = cluster.world
     until = world.now_ns + 3_000 * MS
-    while not workload.idle and world.now_ns < until:
+    while any(client.outstanding for client in cluster.clients.values()) and world.now_ns < until:
         world.run_until(world.now_ns + 20 * MS)
-    workload.leave()
+    load.leave()
 
 
-def _count(world: World, history: History) -> None:
+def _count(cluster: Cluster, history: History) -> None:
+    world = cluster.world
+    for kind, count in cluster.network.sent_by_kind().items():
+        world.labels[f"message: {kind}"] += count
     for op in history.operations:
         world.labels[f"{op.verb} {op.outcome}"] += 1
         if op.outcome not in (DONE, EMPTY_REPLY) and op.reply:

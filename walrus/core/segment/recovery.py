@@ -3,8 +3,9 @@
 For each SEALING(e) that this leader committed, with the replica set frozen when it applied:
 
 1. FENCING    fence every member at e; wait until S of them answered with a trustworthy length;
-2. REPAIRING  tail = greatest length among them; have short ones copy up to it, until Q of the set R' hold it
-              (R' is the frozen set, or one with live spares, fenced at e too, in place of dead members);
+2. REPAIRING  tail = greatest length among them, or among S of them once nobody else can be reached; have short ones
+              copy up to it, until Q of the set R' hold it (R' is the frozen set, or one with live spares, fenced at e
+              too, in place of dead members);
 3. PROPOSED   commit ``SEALING(e) -> SEALED(tail, R')``, which also opens the next segment.
 
 A leader that finds SEALING(e) from another recoverer commits SEALING(e + 1) first; epochs are never reused.
@@ -164,6 +165,7 @@ class Recoveries:
         self._advance(recovery, now_ns)
         waited_ns = now_ns - recovery.began_ns
         if recovery.tail >= 0 and not recovery.proposed and waited_ns >= SPARES_AFTER_NS:
+            self._lower_tail(recovery, now_ns)
             self._call_spares(recovery, now_ns)
         if waited_ns >= STUCK_AFTER_NS and not recovery.proposed and not recovery.reported:
             recovery.reported = True
@@ -187,6 +189,18 @@ class Recoveries:
             if 0 <= recovery.lengths.get(member, -1) < recovery.tail:
                 repair = Repair(recovery.topic, recovery.segment.number, recovery.epoch, recovery.tail, source[0])
                 self._out.send(member[0], repair)
+
+    def _lower_tail(self, recovery: Recovery, now_ns: int) -> None:
+        """Where nobody who holds the tail can be reached any more, do with the tail of S members that can.
+
+        Any S fenced members hold every acknowledged record between them, and nothing was published yet.
+        """
+        live = self._live(now_ns)
+        if any(member[0] in live for member in recovery.lengths if recovery.lengths[member] >= recovery.tail):
+            return
+        reached = [recovery.lengths[m] for m in recovery.frozen if m in recovery.lengths and m[0] in live]
+        if len(reached) >= quorums(len(recovery.frozen))[1]:
+            recovery.tail = max(reached)
 
     def _call_spares(self, recovery: Recovery, now_ns: int) -> None:
         """Put live nodes in place of members that are dead or have lost their copy, unless they hold the tail."""

@@ -24,11 +24,20 @@ from walrus.core.segment.opener import Opener
 from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import BlockIndex, BlockInfo, encode_header, split_blocks
-from walrus.core.storage.catalogue import CatalogueState, Complete, Dropped, Fenced, Held, encode_record
+from walrus.core.storage.catalogue import (
+    CatalogueState,
+    Complete,
+    Dropped,
+    Fenced,
+    Held,
+    Incomplete,
+    encode_record,
+)
 from walrus.core.storage.recordlog import RecordLog
 
 _HELD: Final = 0
 _FENCED: Final = 1
+_EMPTIED: Final = 2
 
 
 class ReplicaStore:
@@ -50,9 +59,7 @@ class ReplicaStore:
         self._writes: dict[int, Replica] = {}
         self._deletes: dict[int, Replica] = {}
         self._queued: dict[Key, list[tuple[int, Append | Fence]]] = {}
-        self._notes: dict[
-            int, list[tuple[Replica, int, int]]
-        ] = {}  # catalogue token -> (copy, _HELD or _FENCED, value)
+        self._notes: dict[int, list[tuple[Replica, int, int]]] = {}  # catalogue token -> (copy, what was noted, value)
         for key, copy in (known.copies if known else {}).items():
             replica = self.replicas[key] = Replica(key, UNREAD)
             replica.fence_epoch = replica.fence_durable = copy.fence_epoch
@@ -227,6 +234,8 @@ class ReplicaStore:
     def _noted(self, replica: Replica, kind: int, value: int, token: int) -> None:
         if kind == _FENCED:
             replica.fence_durable = max(replica.fence_durable, value)
+        elif kind == _EMPTIED:
+            self._empty(replica)
         elif token == replica.held_token:
             replica.held = True
             replica.held_token = 0
@@ -247,7 +256,8 @@ class ReplicaStore:
         if ours:
             opened, self.opener.opened = self.opener.opened, []
             for replica in opened:
-                replica.complete = replica.complete and self._is_whole(replica)
+                if replica.complete and not self._is_whole(replica):
+                    self._not_complete(replica)
                 if replica.state == READY and replica.durable_length:
                     self._note_held(replica)  # the process ended between the first batch and its note
                 self._take_queued(replica.key)
@@ -293,11 +303,34 @@ class ReplicaStore:
                 self.opener.cut(replica, segment.count)
 
     def reset(self, replica: Replica) -> None:
-        """Give up a lost copy of a SEALED segment, to be filled again from a peer."""
+        """Give up a lost copy of a SEALED segment, to be filled again from a peer.
+
+        First it is noted that the copy is not complete: a crash while it is being filled must not leave it believed so.
+        """
         assert replica.state == LOST
+        replica.state = READING
+        self._note(replica, Incomplete(*replica.key), _EMPTIED, 0)
+
+    def _empty(self, replica: Replica) -> None:
         replica.opened(BlockIndex(), self._tokens)
         if self.opener.has_file(replica):
             self.opener.cut(replica, 0)
+
+    def damaged(self, replica: Replica) -> None:
+        """A read found a complete copy of a SEALED segment unsound: it is to be filled again from a peer.
+
+        Until one has been found its sound part is still served.
+        """
+        if replica.complete and replica.state == READY:
+            self._out.log("error", f"{replica.path}: damaged; its copy counts in no quorum until repaired")
+            replica.state = LOST
+            self._not_complete(replica)
+            self.progressed[replica.key] = None
+
+    def _not_complete(self, replica: Replica) -> None:
+        """Noted at once, so that the next process lifetime knows too."""
+        replica.complete = False
+        self._catalogue.append(encode_record(Incomplete(*replica.key)))
 
     def _drop(self, replica: Replica) -> None:
         if replica.state == UNREAD and not replica.held and not self.opener.has_file(replica):

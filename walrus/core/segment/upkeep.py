@@ -60,7 +60,10 @@ class Upkeep:
             if now_ns - change.began_ns >= GIVE_UP_NS:
                 del self._changes[key]
             elif now_ns - change.sent_ns >= RESEND_NS:
-                self._ask(key, change, now_ns)
+                if change.proposed or self._wanted(key, now_ns) == change.members:
+                    self._ask(key, change, now_ns)
+                else:
+                    del self._changes[key]  # a member that was to come is gone itself: look again
         if not self._to_look_at and now_ns >= self._next_round_ns:
             self._next_round_ns = now_ns + self._config.monitor_interval_ns
             self._to_look_at = [
@@ -77,16 +80,21 @@ class Upkeep:
         segment = self._metadata.topics[key[0]].segments[key[1] - 1]
         if segment.state != SEALED or key in self._changes:
             return
-        voters = self._raft.committed_membership.voters
-        target = self._config.target_replicas
-        gone = self._liveness.gone([m[0] for m in segment.members], self._config.replace_after_ns, now_ns)
-        if len(segment.members) >= min(target, len(voters)) and not gone:
-            return
-        live = self._liveness.live
-        wanted = better_members(self._metadata.nodes, voters, live, gone, segment.members, target)
-        if wanted is not None and any(member[0] in live for member in segment.members):
+        wanted = self._wanted(key, now_ns)
+        if wanted is not None:
             self._changes[key] = change = Change(wanted, segment.version, now_ns, now_ns, [])
             self._ask(key, change, now_ns)
+
+    def _wanted(self, key: Key, now_ns: int) -> tuple[Member, ...] | None:
+        """The set that the segment should have as things are now; None where its own is as good."""
+        segment = self._metadata.topics[key[0]].segments[key[1] - 1]
+        voters, live = self._raft.committed_membership.voters, self._liveness.live
+        target = self._config.target_replicas
+        gone = self._liveness.gone([m[0] for m in segment.members], self._config.replace_after_ns, now_ns)
+        enough = len(segment.members) >= min(target, len(voters)) and not gone
+        if enough or not any(member[0] in live for member in segment.members):
+            return None
+        return better_members(self._metadata.nodes, voters, live, gone, segment.members, target)
 
     def _ask(self, key: Key, change: Change, now_ns: int) -> None:
         change.sent_ns = now_ns

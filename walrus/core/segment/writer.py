@@ -230,9 +230,16 @@ class SegmentWriter:
     @property
     def ready_to_seal(self) -> bool:
         """Nothing is pending and no set change may be on its way."""
-        if self.state == DRAINING and self.changing is not None and not self.joint:
+        if self.state != DRAINING or self.in_flight:
+            return False
+        if self.changing is not None and not self.joint:
             self._abandon_change()
-        return self.state == DRAINING and not self.in_flight and self.changing is None
+        return self.changing is None
+
+    @property
+    def may_change(self) -> bool:
+        """The replica set may be improved: while there is more to write, or what was written finds no quorum."""
+        return not self.joint and (self.state == WRITING or (self.state == DRAINING and bool(self.in_flight)))
 
     def propose_seal(self, successor: NodeInfo, members: tuple[Member, ...], cursor: tuple[int, int] | None) -> Seal:
         """The command that seals this segment at its length; from now on nothing is acknowledged."""
@@ -244,8 +251,10 @@ class SegmentWriter:
         )  # fmt: skip
 
     def begin_change(self, members: tuple[Member, ...]) -> None:
-        """Start to feed the members of a wanted set."""
-        assert self.changing is None
+        """Start to feed the members of a wanted set, instead of one that was not proposed yet."""
+        assert not self.joint
+        if self.changing is not None:
+            self._abandon_change()
         self.changing = members
         for member in members:
             known = self.targets.get(member[0])
@@ -254,7 +263,7 @@ class SegmentWriter:
 
     def propose_change(self) -> ChangeSet | None:
         """The command, once a quorum of the wanted set durably holds everything acknowledged."""
-        if self.changing is None or self.joint or self.state != WRITING:
+        if self.changing is None or not self.may_change:
             return None
         match = {target.member: target.match for target in self.targets.values()}
         if held_by_quorum(self.changing, quorums(len(self.changing))[0], match) < self.acked:

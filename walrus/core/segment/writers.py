@@ -14,7 +14,7 @@ from walrus.core.raft.raft import Raft
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import READ_OK, READ_OWN, AppendAck, ReadBlocks, ReadBlocksReply
 from walrus.core.segment.replica import Key
-from walrus.core.segment.writer import DRAINING, WRITING, Limits, SegmentWriter
+from walrus.core.segment.writer import DRAINING, Limits, SegmentWriter
 
 CATCH_UP_BYTES = 1 << 20
 
@@ -135,7 +135,7 @@ class Writers:
             self._collect(writer)
             if self.leaving:
                 writer.roll()
-            elif writer.state == WRITING and writer.changing is None:
+            elif writer.may_change:
                 self._improve(writer, now_ns)
 
     def _improve(self, writer: SegmentWriter, now_ns: int) -> None:
@@ -144,8 +144,11 @@ class Writers:
         if len(writer.members) >= min(self._config.target_replicas, len(voters)) and not gone:
             return
         nodes = self._metadata.nodes
-        wanted = better_members(nodes, voters, self._liveness.live, gone, writer.members, self._config.target_replicas)
-        if wanted is not None and (self._me[0], self._me[1]) in wanted:
+        live = self._liveness.live
+        wanted = better_members(nodes, voters, live, gone, writer.members, self._config.target_replicas)
+        if writer.changing is not None and all(member[0] in live for member in writer.changing):
+            return
+        if wanted is not None and (self._me[0], self._me[1]) in wanted and wanted != writer.changing:
             writer.begin_change(wanted)
 
     def _seal(self, writer: SegmentWriter, now_ns: int) -> None:

@@ -39,6 +39,13 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     count: int
 
 
+class Incomplete(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+    """The copy was found lost or damaged and is about to be emptied, to be filled again from its peers."""
+
+    topic: str
+    segment: int
+
+
 class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     """The copy was given up; its file may go."""
 
@@ -46,7 +53,7 @@ class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     segment: int
 
 
-_decode = msgspec.msgpack.Decoder(Held | Fenced | Complete | Dropped).decode
+_decode = msgspec.msgpack.Decoder(Held | Fenced | Complete | Incomplete | Dropped).decode
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -89,6 +96,8 @@ def recover_catalogue(data: bytes, node: int, storage: int) -> CatalogueState | 
             copy.fence_epoch = max(copy.fence_epoch, record.epoch)
         elif isinstance(record, Complete):
             copy.complete = True
+        elif isinstance(record, Incomplete):
+            copy.complete = False
         else:
             copy.held = copy.complete = False
             copy.version = 0

@@ -50,9 +50,9 @@ class AimedFault(PeriodicFault, ABC):
     def hit(self, sender: int, to: int) -> None:
         """Do it: something just happened between these two nodes (or within one)."""
 
-    def heal(self) -> None:
+    def stop(self) -> None:
         """Wait no more."""
-        super().heal()
+        super().stop()
         if self._waiting:
             self.cluster.moments.forget(self._waiting)
             self._waiting = 0
@@ -85,11 +85,6 @@ class Restarts:
         """``host`` has just gone down; bring it back."""
         self._down[host.node_id] = host.life
         self._cluster.world.after(self._rng.randrange(1 * MS, self.down_most_ns), self._restart, (host, host.life))
-
-    def all(self) -> None:
-        """Bring back at once whatever is still down."""
-        for node, life in list(self._down.items()):
-            self._restart((self._cluster.host(node), life))
 
     def _restart(self, item: tuple[Host, int]) -> None:
         host, life = item

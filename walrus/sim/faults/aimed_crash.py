@@ -9,7 +9,11 @@ from walrus.sim.world import MS
 
 
 class AimedCrash(AimedFault):
-    """Kills around a moment."""
+    """Kills around a moment.
+
+    It bites where a write in flight is lost, or soon after a leader is elected, a segment recovered, or a request of
+    the node stays unanswered.
+    """
 
     name = "aimed-crash"
 
@@ -27,10 +31,5 @@ class AimedCrash(AimedFault):
             host = self.cluster.host(node)
             if host.up:
                 self.fired()
-                self.cluster.crash(host, "aimed", self.keep_per_million)
+                self.kill([host], "aimed", self.keep_per_million)
                 self._restarts.later(host)
-
-    def heal(self) -> None:
-        """Start what is down."""
-        super().heal()
-        self._restarts.all()

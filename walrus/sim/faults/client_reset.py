@@ -1,13 +1,17 @@
 """Client resets: connections between clients and nodes break in the middle."""
 
 from walrus.sim.cluster import Cluster
+from walrus.sim.deeds.clients import ResetConnection
 from walrus.sim.faults.periodic import PeriodicFault
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
 
 
 class ClientReset(PeriodicFault):
-    """Breaks one client connection at a time."""
+    """Breaks one client connection at a time.
+
+    It bites where requests on it were unanswered.
+    """
 
     name = "client-reset"
 
@@ -16,13 +20,10 @@ class ClientReset(PeriodicFault):
 
     def strike(self) -> None:
         """Break one of the open connections."""
-        streams = self.cluster.streams
-        open_now = [
-            connection
-            for host in self.cluster.hosts
-            for connection in streams.open_at[host.node_id].values()
-            if not connection.broken
-        ]
-        if open_now:
+        connected = [number for number, client in self.cluster.clients.items() if client.ready]
+        if connected:
+            number = self.rng.choice(connected)
             self.fired()
-            streams.reset(self.rng.choice(open_now))
+            if self.cluster.clients[number].outstanding:
+                self.bit()
+            self.cluster.do(ResetConnection(number))

@@ -12,7 +12,11 @@ _LOOKS = 40
 
 
 class CrashRestart(PeriodicFault):
-    """Kills one node, a majority or all of them, and starts each again after a random time."""
+    """Kills one node, a majority or all of them, and starts each again after a random time.
+
+    It bites where a write in flight is lost, or soon after a leader is elected, a segment recovered, or a request of
+    the node stays unanswered.
+    """
 
     name = "crash"
 
@@ -46,17 +50,10 @@ class CrashRestart(PeriodicFault):
         self.fired()
         if host.disk.busy:
             self.fired("crash with a write in flight")
-        self.cluster.crash(host, "fault")
+        self.kill([host], "fault")
         self.world.after(self.rng.randrange(1 * MS, self.down_most_ns), self._restart, (host, life))
 
     def _restart(self, item: tuple[Host, int]) -> None:
         host, life = item
         if self.active and host.life == life:
             self.cluster.restart(host)
-
-    def heal(self) -> None:
-        """Start whatever is down."""
-        super().heal()
-        for host in self.cluster.hosts:
-            if host.life:  # one that was never started has its own time
-                self.cluster.restart(host)

@@ -7,6 +7,7 @@ the node's old messages meet what was decided without it.
 from typing import Final
 
 from walrus.sim.cluster import Cluster
+from walrus.sim.deeds.network import Cut, Mend
 from walrus.sim.faults.aimed import AimedFault, node_that_matters
 from walrus.sim.moments import DECISIONS
 from walrus.sim.rng import Rng
@@ -16,7 +17,11 @@ LEASE_MIGHT_LAST_NS: Final = 300 * MS  # moments before that are of little inter
 
 
 class Isolation(AimedFault):
-    """Cuts one node off, in both directions or in one."""
+    """Cuts one node off, in both directions or in one.
+
+    It bites where meanwhile or soon after a leader is elected, a segment recovered, or the node loses its lease or
+    leaves a request unanswered.
+    """
 
     name = "isolation"
 
@@ -25,13 +30,13 @@ class Isolation(AimedFault):
         self.most_ns = rng.choice((300, 1500, 2500)) * MS
         self.least_ns = self.most_ns // rng.choice((2, 30))
         self.until = rng.choice(DECISIONS)
-        self._cut: list[tuple[int, int]] = []
-        self._number = 0
+        self._number = 0  # of the cut there is
+        self._pairs: list[tuple[int, int]] = []
         self._waiting_to_end = 0
 
     def hit(self, sender: int, to: int) -> None:
         """Cut off one of the two, or a node that matters, unless one is cut off already."""
-        if self._cut or len(self.cluster.hosts) < 2:
+        if self._number or len(self.cluster.hosts) < 2:
             return
         node = self.rng.choice((sender, to, node_that_matters(self.cluster, self.rng)))
         others = [host.node_id for host in self.cluster.hosts if host.node_id != node]
@@ -41,38 +46,34 @@ class Isolation(AimedFault):
         for other in others:
             if other != friend:
                 pairs += [(node, other)] * directions[0] + [(other, node)] * directions[1]
-        cut = self.cluster.network.cut
-        self._cut = [pair for pair in pairs if pair not in cut]
-        cut.update(self._cut)
+        lasts_ns = self.rng.randrange(self.least_ns, self.most_ns)
         self.fired()
-        self.world.note(f"node {node} isolated" + (f" but for node {friend}" if friend else ""))
-        self._number += 1
-        self.world.after(self.rng.randrange(self.least_ns, self.most_ns), self._mend, self._number)
+        self.on_trial((node,), lasts_ns)
+        self._pairs = pairs
+        self._number = self.cluster.number()
+        self.cluster.do(
+            Cut(self._number, tuple(pairs), f"node {node} isolated" + (f" but for node {friend}" if friend else ""))
+        )
+        self.world.after(lasts_ns, self._mend, self._number)
         if self.rng.chance(500_000):
             self.world.after(LEASE_MIGHT_LAST_NS, self._end_at_moment, self._number)
 
-    def heal(self) -> None:
-        """Mend."""
-        super().heal()
-        self._mend(self._number)
-
     def _end_at_moment(self, number: int) -> None:
-        if self._cut and number == self._number:
+        if self.active and number == self._number:
             self._waiting_to_end = self.cluster.moments.wait_for(
                 self.until, lambda sender, to: self._mend_partly(number, sender)
             )
 
     def _mend_partly(self, number: int, decider: int) -> None:
         """All but the one who decides can be reached again, and that one a little later."""
-        if number == self._number:
-            mended = [pair for pair in self._cut if decider not in pair]
-            self.cluster.network.cut.difference_update(mended)
-            self._cut = [pair for pair in self._cut if decider in pair]
+        if self.active and number == self._number:
+            mended = tuple(pair for pair in self._pairs if decider not in pair)
+            if mended:
+                self.cluster.do(Mend(number, mended))
             self.world.after(self.rng.randrange(1 * MS, 400 * MS), self._mend, number)
 
     def _mend(self, number: int) -> None:
-        if self._cut and number == self._number:
+        if self.active and number == self._number:
             self.cluster.moments.forget(self._waiting_to_end)
-            self.cluster.network.cut.difference_update(self._cut)
-            self._cut = []
-            self.world.note("isolation ends")
+            self._number = 0
+            self.cluster.do(Mend(number))

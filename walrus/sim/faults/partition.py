@@ -1,13 +1,18 @@
 """Partitions: two groups of nodes cannot talk, in both directions or in one."""
 
 from walrus.sim.cluster import Cluster
+from walrus.sim.deeds.network import Cut, Mend
 from walrus.sim.faults.periodic import PeriodicFault
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
 
 
 class Partition(PeriodicFault):
-    """Cuts the cluster into two random groups for a while."""
+    """Cuts the cluster into two random groups for a while.
+
+    It bites where meanwhile or soon after a leader is elected, a segment recovered, or a node loses its lease or leaves
+    a request unanswered.
+    """
 
     name = "partition"
     one_way = False
@@ -15,11 +20,11 @@ class Partition(PeriodicFault):
     def __init__(self, cluster: Cluster, rng: Rng) -> None:
         super().__init__(cluster, rng, rng.randrange(200 * MS, 1000 * MS))
         self.most_ns = rng.choice((100, 800, 2500)) * MS
-        self._cut: list[tuple[int, int]] = []
+        self._number = 0  # of the cut there is
 
     def strike(self) -> None:
         """Cut, unless a cut of this kind is there."""
-        if self._cut or len(self.cluster.hosts) < 2:
+        if self._number or len(self.cluster.hosts) < 2:
             return
         nodes = [host.node_id for host in self.cluster.hosts]
         self.rng.shuffle(nodes)
@@ -30,24 +35,18 @@ class Partition(PeriodicFault):
         pairs = [(a, b) for a in left for b in right]
         if not self.one_way:
             pairs += [(b, a) for a in left for b in right]
-        cut = self.cluster.network.cut
-        self._cut = [pair for pair in pairs if pair not in cut]
-        cut.update(self._cut)
+        lasts_ns = self.rng.randrange(10 * MS, self.most_ns)
         self.fired()
+        self.on_trial(tuple(nodes), lasts_ns)
         arrow = "-/->" if self.one_way else "<-/->"
-        self.world.note(f"network cut: {left} {arrow} {right}")
-        self.world.after(self.rng.randrange(10 * MS, self.most_ns), self._mend)
-
-    def heal(self) -> None:
-        """Mend."""
-        super().heal()
-        self._mend(None)
+        self._number = self.cluster.number()
+        self.cluster.do(Cut(self._number, tuple(pairs), f"{left} {arrow} {right}"))
+        self.world.after(lasts_ns, self._mend)
 
     def _mend(self, _: object) -> None:
-        if self._cut:
-            self.cluster.network.cut.difference_update(self._cut)
-            self._cut = []
-            self.world.note("network cut mended" + (" (one way)" if self.one_way else ""))
+        if self.active:
+            self.cluster.do(Mend(self._number))
+            self._number = 0
 
 
 class OneWayPartition(Partition):

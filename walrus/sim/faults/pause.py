@@ -1,6 +1,8 @@
 """Pause: a process stands still for a while, as when it is stopped or its machine swaps; the world goes on."""
 
 from walrus.sim.cluster import Cluster
+from walrus.sim.deeds.processes import GoOn
+from walrus.sim.deeds.processes import Pause as PauseNode
 from walrus.sim.faults.aimed import AimedFault
 from walrus.sim.host import Host
 from walrus.sim.rng import Rng
@@ -8,7 +10,11 @@ from walrus.sim.world import MS
 
 
 class Pause(AimedFault):
-    """Lets one node stand still; what arrives for it waits."""
+    """Lets one node stand still; what arrives for it waits.
+
+    It bites where meanwhile or soon after a leader is elected, a segment recovered, or the node loses its lease or
+    leaves a request unanswered.
+    """
 
     name = "pause"
 
@@ -20,19 +26,13 @@ class Pause(AimedFault):
         """Pause one."""
         host = self.cluster.host(self.rng.choice((sender, to)))
         if host.up and not host.paused:
+            lasts_ns = self.rng.randrange(1 * MS, self.most_ns)
             self.fired()
-            self.world.note(f"node {host.node_id} stands still")
-            host.pause()
-            self.world.after(self.rng.randrange(1 * MS, self.most_ns), self._go_on, (host, host.life))
-
-    def heal(self) -> None:
-        """Let all go on."""
-        super().heal()
-        for host in self.cluster.hosts:
-            self._go_on((host, host.life))
+            self.on_trial((host.node_id,), lasts_ns)
+            self.cluster.do(PauseNode(host.node_id))
+            self.world.after(lasts_ns, self._go_on, (host, host.life))
 
     def _go_on(self, item: tuple[Host, int]) -> None:
         host, life = item
         if host.life == life and host.paused:
-            self.world.note(f"node {host.node_id} goes on")
-            host.go_on()
+            self.cluster.do(GoOn(host.node_id))

@@ -10,7 +10,11 @@ _LOOKS = 60
 
 
 class PowerLoss(PeriodicFault):
-    """Takes everything down; some nodes come back soon, others late."""
+    """Takes everything down; some nodes come back soon, others late.
+
+    It bites where a write in flight is lost, or soon after a leader is elected, a segment recovered, or a request stays
+    unanswered.
+    """
 
     name = "power-loss"
 
@@ -25,12 +29,6 @@ class PowerLoss(PeriodicFault):
         """Wait a little for busy disks, then switch off."""
         self._look(_LOOKS)
 
-    def heal(self) -> None:
-        """Start what is down."""
-        super().heal()
-        self._soon.all()
-        self._late.all()
-
     def _look(self, looks: int) -> None:
         if not self.active:
             return
@@ -42,6 +40,6 @@ class PowerLoss(PeriodicFault):
         self.fired()
         if busy:
             self.fired("power-loss with writes in flight")
+        self.kill(running, "power loss", self.keep_per_million)
         for host in running:
-            self.cluster.crash(host, "power loss", self.keep_per_million)
             (self._late if self.rng.chance(300_000) else self._soon).later(host)

@@ -1,0 +1,1 @@
+"""The commands of ``walrus-sim``, one file each."""

@@ -1,0 +1,143 @@
+"""What a run is made of before anything happens to it: drawn from the seed, or read from a scenario file."""
+
+import msgspec
+
+from walrus.core.config import NodeConfig
+from walrus.sim.deeds.processes import MANNERS
+from walrus.sim.options import Options
+from walrus.sim.rng import Rng
+from walrus.sim.world import MS, SECOND, US
+
+_DRAIN_PER_MILLION = 250_000  # runs that wait until no delivery can be pending: mostly idle, but long
+_CORE_PER_MILLION = 350_000  # runs after whose faults only a quorum heals
+_LEAST_QUORUM_NODES = 3
+
+
+class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """One node: when it starts, its settings, and how fast its disk is (least, most)."""
+
+    starts_ns: int
+    disk_latency_ns: tuple[int, int]
+    monitor_interval_ns: int
+    rpc_timeout_ns: int
+    join: tuple[int, ...]  # nodes it asks to be let in
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes, speeds and phases. Times are simulated nanoseconds from the start.
+
+    From ``faults_ns`` to ``heal_ns`` faults happen; clients go on for ``rest_ns`` after that. ``broken``: how the nodes
+    that do not heal are broken. ``quiet_ns``: stretches (from, to) in which clients ask nothing.
+    """
+
+    nodes: int
+    topics: int
+    node_setups: tuple[NodeSetup, ...]
+    network_delay_ns: tuple[int, int]
+    max_segment_entries: int
+    max_segment_bytes: int
+    replace_after_ns: int
+    faults_ns: int
+    heal_ns: int
+    rest_ns: int
+    converge_ns: int
+    max_steps: int
+    drained: bool
+    broken: tuple[str, ...] = ()
+    quiet_ns: tuple[tuple[int, int], ...] = ()
+
+    def config(self, node: int) -> NodeConfig:
+        """The settings of node ``node``."""
+        own = self.node_setups[node - 1]
+        return NodeConfig(
+            node_id=node,
+            advertise_address=address(node),
+            client_address=f"node{node}:9091",
+            join=tuple(address(other) for other in own.join),
+            max_segment_entries=self.max_segment_entries,
+            max_segment_bytes=self.max_segment_bytes,
+            monitor_interval_ns=own.monitor_interval_ns,
+            rpc_timeout_ns=own.rpc_timeout_ns,
+            replace_after_ns=self.replace_after_ns,
+            max_frame_bytes=1 << 20,
+        )
+
+    @property
+    def topic_names(self) -> list[str]:
+        """The first is the one that every cluster starts with."""
+        return ["logs", *(f"topic-{n}" for n in range(1, self.topics))]
+
+    @property
+    def disk_latency_ns(self) -> tuple[tuple[int, int], ...]:
+        """Of each node, in order."""
+        return tuple(own.disk_latency_ns for own in self.node_setups)
+
+
+def address(node: int) -> str:
+    """Where peers reach a node."""
+    return f"node{node}:6001"
+
+
+def draw_setup(rng: Rng, options: Options) -> Setup:
+    """The setup of a seed."""
+    sizes, speeds, phases = rng.stream("sizes"), rng.stream("speeds"), rng.stream("phases")
+    late_per_million = phases.choice((0, 0, 200_000, 500_000))
+    faults_ns = phases.randrange(options.start_ns * 2)
+    heal_ns = faults_ns + options.fault_ns
+    broken = _draw_broken(rng.stream("broken for good"), options.nodes)
+    return Setup(
+        nodes=options.nodes,
+        topics=options.topics,
+        node_setups=tuple(
+            _draw_node(rng.stream(f"setup of node {n}"), n, options.nodes, late_per_million) for n in _all(options)
+        ),
+        network_delay_ns=(50 * US, speeds.choice((100, 400, 3000, 15_000)) * US),
+        max_segment_entries=sizes.randrange(3, 31),
+        max_segment_bytes=sizes.randrange(560, 3000) if sizes.chance(250_000) else 1 << 30,
+        replace_after_ns=sizes.choice((1, 3) if broken else (1, 3, 10)) * SECOND,
+        faults_ns=faults_ns,
+        heal_ns=heal_ns,
+        rest_ns=phases.choice((0, 50, 400)) * MS,
+        converge_ns=options.converge_ns,
+        max_steps=options.max_steps,
+        drained=phases.chance(_DRAIN_PER_MILLION),
+        broken=broken,
+        quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
+    )
+
+
+def _all(options: Options) -> range:
+    return range(1, options.nodes + 1)
+
+
+def _draw_node(rng: Rng, node: int, nodes: int, late_per_million: int) -> NodeSetup:
+    """Node 1 starts first and makes the cluster; the others join within the first moments, some of them late."""
+    others = tuple(other for other in range(1, nodes + 1) if other != node)
+    join: tuple[int, ...] = ()
+    starts_ns = 0
+    if node > 1:
+        join = others if rng.chance(500_000) else (1,)
+        late = rng.chance(late_per_million)
+        starts_ns = rng.randrange(800 * MS, 2000 * MS) if late else rng.randrange(400 * MS)
+    return NodeSetup(
+        starts_ns=starts_ns,
+        disk_latency_ns=(50 * US, rng.choice((200, 1000, 8000, 25_000)) * US),
+        monitor_interval_ns=rng.randrange(100, 1000) * MS,
+        rpc_timeout_ns=rng.randrange(500, 2000) * MS,
+        join=join,
+    )
+
+
+def _draw_broken(rng: Rng, nodes: int) -> tuple[str, ...]:
+    """How many nodes do not heal, and how each is broken: fewer than half."""
+    if nodes < _LEAST_QUORUM_NODES or not rng.chance(_CORE_PER_MILLION):
+        return ()
+    return tuple(rng.choice(MANNERS) for _ in range(rng.randrange(1, (nodes - 1) // 2 + 1)))
+
+
+def _draw_quiet(rng: Rng, from_ns: int, to_ns: int) -> tuple[tuple[int, int], ...]:
+    """Some liveness bugs need idleness: a stretch without requests."""
+    if not rng.chance(200_000):
+        return ()
+    start = rng.randrange(from_ns, to_ns)
+    return ((start, start + rng.randrange(200 * MS, 1200 * MS)),)
