@@ -145,11 +145,12 @@ def test_the_faults_are_listed_with_a_sentence_each() -> None:
 
 
 @pytest.mark.usefixtures("broken_nodes")
-def test_shrink_writes_a_scenario_that_replays(tmp_path: Path) -> None:
+def test_shrink_writes_a_scenario_that_replays_and_its_picture(tmp_path: Path) -> None:
     result = run("shrink", "4", "--output", str(tmp_path), "--runs", "60", *QUICK)
     assert result.exit_code == 1, result.output
     path = tmp_path / "scenario-4.json"
     assert f"Repeat it with: walrus-sim replay {path}" in result.stdout
+    assert "<html" in (tmp_path / "scenario-4.html").read_text().lower()
     again = run("replay", str(path))
     assert again.exit_code == 0, again.output
     assert "this node has no PUT (as expected)" in again.stdout
@@ -168,6 +169,14 @@ def test_a_scenario_that_ends_otherwise_than_expected_exits_1(tmp_path: Path, mo
 def test_a_clean_seed_cannot_be_shrunk() -> None:
     result = run("shrink", "3", *QUICK)
     assert (result.exit_code, result.stdout) == (0, "seed 3 is clean: nothing to shrink\n")
+
+
+@pytest.mark.usefixtures("log_nodes")
+def test_show_writes_one_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    result = run("show", "3", "-o", str(page), *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "<html" in page.read_text().lower()
 
 
 @pytest.mark.usefixtures("log_nodes")
@@ -199,6 +208,7 @@ def test_two_nodes_run_with_a_warning() -> None:
         (["run", "--format", "xml"], "'xml' is not one of 'text', 'json'"),
         (["shrink", "-4"], "No such option"),
         (["shrink", "3", "--runs", "0"], "0 is not between 1 and 1000000"),
+        (["show", "there-is-none.json"], "cannot read there-is-none.json: No such file or directory"),
         (["replay", __file__], "not a whole scenario file"),
         (["replay"], "Missing argument 'FILE...'"),
         (["dance"], "No such command 'dance'"),

@@ -12,6 +12,7 @@ from walrus.cli.simulate.campaign import campaign, run_and_tell
 from walrus.cli.simulate.faults import faults
 from walrus.cli.simulate.replay import replay
 from walrus.cli.simulate.run import run, run_one
+from walrus.cli.simulate.show import show
 from walrus.cli.simulate.shrink import shrink
 
 
@@ -47,5 +48,5 @@ def main(
     sys.exit(run_and_tell(arguments.seed_range(seeds, "--seeds"), options, processes, "text", None))
 
 
-for command in (run, campaign, replay, shrink, faults):
+for command in (run, campaign, replay, shrink, show, faults):
     main.add_command(command)

@@ -167,9 +167,9 @@ class ClientSessions:
 
     def deadline_ns(self) -> int | None:
         """When :meth:`tick` is due; None while no frame is unfinished."""
-        for connection in self._partial.values():
-            return connection.deadline_ns
-        return None
+        if not self._partial:
+            return None
+        return next(iter(self._partial.values())).deadline_ns
 
     def tick(self, now_ns: int) -> None:
         """Close the connections whose unfinished frame is overdue, after the replies that are ready."""

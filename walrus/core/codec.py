@@ -1,5 +1,6 @@
 """Encodes and decodes whole peer messages: envelope, then the tagged struct."""
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -20,12 +21,25 @@ AnyMessage = (
     | SegmentMessage
 )
 
-_encode: Final = msgspec.msgpack.Encoder().encode
+encode_body: Final = msgspec.msgpack.Encoder().encode
 _decoder: Final = msgspec.msgpack.Decoder(AnyMessage)
 
 
 def encode_message(envelope: Envelope, message: Message) -> bytes:
-    return pack_envelope(envelope) + _encode(message)
+    return pack_envelope(envelope) + encode_body(message)
+
+
+# A node talks with few others, so the same few envelopes come and go with every message.
+
+
+@lru_cache(maxsize=1024)
+def packed_envelope(cluster: int, sender: int, sender_storage: int, recipient: int, recipient_storage: int) -> bytes:
+    return pack_envelope(Envelope(cluster, sender, sender_storage, recipient, recipient_storage))
+
+
+@lru_cache(maxsize=1024)
+def _unpacked_envelope(head: bytes) -> Envelope | None:
+    return unpack_envelope(head)
 
 
 def decode_message(data: bytes) -> tuple[Envelope, AnyMessage] | None:
@@ -33,7 +47,7 @@ def decode_message(data: bytes) -> tuple[Envelope, AnyMessage] | None:
 
     Fields that a newer version added at the end are ignored.
     """
-    envelope = unpack_envelope(data)
+    envelope = _unpacked_envelope(data[:ENVELOPE_BYTES])
     if envelope is None:
         return None
     try:

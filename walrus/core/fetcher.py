@@ -86,7 +86,7 @@ class Fetcher:
         self._by_rid: dict[int, Fetch] = {}
         self._windows = Windows()
         self._last_ticket = 0
-        self._done: list[Fetched] = []
+        self.done: list[Fetched] = []
 
     def lookup(self, topic: str, offset: int) -> bytes | None:
         """The record, if it was read lately."""
@@ -113,7 +113,7 @@ class Fetcher:
         fetch.deadline_ns = now_ns + self._timeout_ns
 
     def drain(self) -> list[Fetched]:
-        done, self._done = self._done, []
+        done, self.done = self.done, []
         return done
 
     def tick(self, now_ns: int) -> None:
@@ -189,7 +189,7 @@ class Fetcher:
     def _nothing(self, fetch: Fetch, now_ns: int) -> None:
         """The end of the topic as of the question; who came later gets another one."""
         if fetch.again:
-            self._done.append(Fetched(fetch.topic, fetch.offset, NOTHING, asked=fetch.asked))
+            self.done.append(Fetched(fetch.topic, fetch.offset, NOTHING, asked=fetch.asked))
             self._ask(fetch, now_ns)
         else:
             self._finish(fetch, NOTHING)
@@ -199,4 +199,4 @@ class Fetcher:
         del self._fetches[fetch.topic, fetch.offset]
         payload = self._windows.lookup(fetch.topic, fetch.offset) if status == FOUND else b""
         assert payload is not None
-        self._done.append(Fetched(fetch.topic, fetch.offset, status, payload, fetch.asked))
+        self.done.append(Fetched(fetch.topic, fetch.offset, status, payload, fetch.asked))

@@ -112,9 +112,10 @@ class Gets:
                 self.get(pending, now_ns)
 
     def tick(self, now_ns: int) -> None:
-        for rid, found in list(self._forwarded.items()):
-            if now_ns - found.sent_ns >= ASK_AGAIN_NS:
-                self._ask_again(rid, found, now_ns)
+        for rid, found in [item for item in self._forwarded.items() if now_ns - item[1].sent_ns >= ASK_AGAIN_NS]:
+            self._ask_again(rid, found, now_ns)
+        if not self._moved:
+            return
         waiting = []
         for pending in self._moved:
             if pending.deadline_ns > now_ns:

@@ -19,7 +19,7 @@ from walrus.core.peer import (
     RaftMessage,
 )
 from walrus.core.raft.membership import MemberInfo, Membership
-from walrus.core.raft.output import HardState, RaftOutput, Role
+from walrus.core.raft.output import LEADER, HardState, RaftOutput
 from walrus.core.raft.raft import Raft
 from walrus.core.rng import Generator
 from walrus.core.startup import Ready
@@ -73,22 +73,23 @@ class Group:
 
     def admits(self, envelope: Envelope, message: Message) -> bool:
         """The message is for this member of this cluster, from the member it claims to be."""
-        if envelope.recipient not in (0, self._out.node_id):
+        out = self._out
+        if envelope.recipient and envelope.recipient != out.node_id:
             return False
-        if envelope.recipient_storage not in (0, self._out.storage_id):
+        if envelope.recipient_storage and envelope.recipient_storage != out.storage_id:
             return False
-        if envelope.sender == self._out.node_id:
-            if envelope.sender_storage != self._out.storage_id:
+        if envelope.sender == out.node_id:
+            if envelope.sender_storage != out.storage_id:
                 self._complain(envelope)
             return False  # own messages never take the wire: another process was given this node's number
-        if isinstance(message, JoinRequest):
+        kind = type(message)
+        if kind is JoinRequest:
             return envelope.cluster in (0, self.cluster)
-        if isinstance(message, JoinReply):
+        if kind is JoinReply:
             return not self.cluster or envelope.cluster == self.cluster
         if not self.cluster or envelope.cluster != self.cluster:
             return False
-        known = self.raft.membership.get(envelope.sender)
-        if known is not None and known.storage != envelope.sender_storage:
+        if self.raft.storage_of.get(envelope.sender, envelope.sender_storage) != envelope.sender_storage:
             self._complain(envelope)
             return False
         return True
@@ -120,7 +121,7 @@ class Group:
 
     def tick(self, leases: LeaseTable, liveness: Liveness, now_ns: int) -> None:
         """Tell who is live; Raft's own deadline is the caller's business."""
-        if self.raft.role is Role.LEADER:
+        if self.raft.role is LEADER:
             me = self._out.node_id
             live = tuple(
                 m.node for m in self.raft.membership.members if m.node == me or leases.answering(m.node, now_ns)
@@ -145,9 +146,9 @@ class Group:
                 self._unwritten.append((to, message))
             else:
                 self._send(to, message, self._journal.appender.flying_token if durable else 0)
-        if self.raft.role is Role.LEADER and not self._led:
+        if self.raft.role is LEADER and not self._led:
             leases.elected(now_ns)
-        self._led = self.raft.role is Role.LEADER
+        self._led = self.raft.role is LEADER
         for node, _ in output.heartbeat_acks:
             leases.answered(node, now_ns)
         for _, term, seq, confirmed_seq in output.granted:

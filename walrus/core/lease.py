@@ -10,7 +10,7 @@ overlaps with the old one's grants.
 from typing import Final
 
 from walrus.core.config import NodeConfig
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.core.raft.raft import Raft
 
 KEEP_SENT: Final = 256
@@ -30,7 +30,7 @@ class Lease:
 
     def until_ns(self, now_ns: int) -> int:
         """When the lease ends as far as is known now; in the past if there is none."""
-        if self._raft.role is Role.LEADER:
+        if self._raft.role is LEADER:
             return max(self._until_ns, self._raft.quorum_contact(now_ns) + self._lease_ns)
         return self._until_ns
 

@@ -8,7 +8,7 @@ from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.core.raft.raft import Raft
 from walrus.core.segment.writers import Writers
 
@@ -49,7 +49,7 @@ class Leaving:
         if now_ns >= self._deadline_ns or (waited_ns >= ALONE_NS and not self._lease.valid(now_ns)):
             self.done = True  # out of time, or no quorum is left to hand anything over to
         elif self._handed_over():
-            if not self._writers.leaving or self._raft.role is not Role.LEADER:
+            if not self._writers.leaving or self._raft.role is not LEADER:
                 self.done = not self._transferring or self._raft.leader != 0
             elif not self._transferring:
                 self._transferring = self._raft.transfer_leadership(now_ns)

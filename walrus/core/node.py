@@ -59,8 +59,9 @@ class Node:
         if self.stopped:
             return []
         self._now_ns = now_ns
-        if self.running is not None:
-            self.running.notice_stall(now_ns)
+        running = self.running
+        if running is not None and now_ns > running.stalled_after_ns:
+            running.notice_stall(now_ns)
         self._handlers[type(event)](event)
         return self.out.drain()
 
@@ -68,17 +69,14 @@ class Node:
         """The next moment at which ``TimerFired`` is wanted, and what for."""
         if self.stopped:
             return None
+        best = self.running.deadline() if self.running is not None else None
         sessions_ns = self.sessions.deadline_ns()
-        best = Deadline(sessions_ns, "half frame") if sessions_ns is not None else None
-        if self.running is not None:
-            other = self.running.deadline()
-            if best is None or other.at_ns < best.at_ns:
-                best = other
+        if sessions_ns is not None and (best is None or sessions_ns <= best.at_ns):
+            return Deadline(sessions_ns, "half frame")
         return best
 
     def _stop(self, reason: str, exit_code: int) -> None:
-        for action in self.sessions.drain():
-            self.out.add(action)
+        self.out.actions += self.sessions.drain()
         self.out.add(Stop(reason, exit_code))
         self.stopped = True
 
@@ -147,7 +145,8 @@ class Node:
         if decoded is None:
             self.running.note_junk()
         else:
-            self.running.received(*decoded, self._now_ns)
+            envelope, message = decoded
+            self.running.received(envelope, message, self._now_ns)
 
     def _peer_disconnected(self, event: ev.PeerDisconnected) -> None:
         if self.running is not None:
@@ -188,9 +187,8 @@ class Node:
     def _poll_finished(self, _: ev.PollFinished) -> None:
         if self.running is not None:
             self.running.flush(self._now_ns, self._wall_ns)
-        for action in self.sessions.drain():
-            self.out.add(action)
-        if self.running is not None and self.running.finished:
+        self.out.actions += self.sessions.drain()
+        if self.running is not None and self.running.leaving.done:
             self._stop("shut down cleanly", 0)
 
     def _shutdown_requested(self, _: ev.ShutdownRequested) -> None:

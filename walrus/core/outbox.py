@@ -3,8 +3,8 @@
 from collections import deque
 
 from walrus.core.actions import Action, Log, Send
-from walrus.core.codec import encode_message
-from walrus.core.peer import Envelope, Message
+from walrus.core.codec import encode_body, packed_envelope
+from walrus.core.peer import Message
 
 
 class Outbox:
@@ -36,8 +36,8 @@ class Outbox:
         self.actions.append(Log(level, f"Node {self.node_id}: {text}"))
 
     def encode(self, to: int, message: Message) -> bytes:
-        envelope = Envelope(self.cluster, self.node_id, self.storage_id, to, self.storage_of.get(to, 0))
-        return encode_message(envelope, message)
+        storage = self.storage_of.get(to, 0)
+        return packed_envelope(self.cluster, self.node_id, self.storage_id, to, storage) + encode_body(message)
 
     def send(self, to: int, message: Message, *, after: int = 0, urgent: bool = False) -> None:
         if to == self.node_id:

@@ -48,7 +48,7 @@ class Puts:
         self._writers = writers
         self._reachability = reachability
         self._routes: dict[str, Route] = {}
-        self._dirty: dict[str, None] = {}
+        self.dirty: dict[str, None] = {}
         self._forwarded: dict[int, tuple[Pending, Key, int]] = {}  # rid -> (who, segment, node)
         self._taken = 0
         self._early: dict[str, list[tuple[int, ForwardPuts, int]]] = {}  # for segments this node has not seen open yet
@@ -66,7 +66,7 @@ class Puts:
         self._taken += 1
         pending.order = self._taken
         route.queue.append(pending)
-        self._dirty[pending.topic] = None
+        self.dirty[pending.topic] = None
 
     # --- towards the writer ---
 
@@ -75,7 +75,7 @@ class Puts:
         if topic in self._early:
             self._take_early(topic)
         if topic in self._routes:
-            self._dirty[topic] = None
+            self.dirty[topic] = None
             if segment.state == SEALING:
                 self._lost([rid for rid, found in self._forwarded.items() if found[1] == (topic, segment.number)])
 
@@ -90,9 +90,9 @@ class Puts:
 
     def flush(self) -> None:
         """Hand over what waits, per topic in one go."""
-        if not self._dirty:
+        if not self.dirty:
             return
-        dirty, self._dirty = self._dirty, {}
+        dirty, self.dirty = self.dirty, {}
         for topic in dirty:
             route = self._routes[topic]
             if not route.under_way and route.moved:
@@ -208,7 +208,7 @@ class Puts:
     def _finish(self, key: Key, status: int, pendings: list[Pending]) -> None:
         route = self._routes[key[0]]
         route.under_way -= len(pendings)
-        self._dirty[key[0]] = None
+        self.dirty[key[0]] = None
         if status == MOVED:
             route.moved.extend(pendings)
             return
@@ -229,7 +229,7 @@ class Puts:
         for topic in [t for t, waiting in self._early.items() if waiting[0][2] <= now_ns]:
             del self._early[topic]  # whoever forwarded them has given up
         for topic, route in self._routes.items():
-            self._dirty[topic] = None
+            self.dirty[topic] = None
             for waiting in (route.moved, route.queue):
                 if waiting and waiting[0].deadline_ns <= now_ns:
                     self._refuse_expired(topic, waiting, now_ns)

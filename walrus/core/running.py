@@ -16,7 +16,7 @@ from walrus.core.lease import Lease, LeaseTable
 from walrus.core.leaving import Leaving
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import SEALED, RegisterNode, encode
-from walrus.core.metadata.state import Change, Metadata
+from walrus.core.metadata.state import Change, Metadata, NodeInfo
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Envelope
 from walrus.core.proposals import Proposals
@@ -40,6 +40,15 @@ STALL_TICKS: Final = 3  # a tick so many intervals late means that this whole pr
 
 class Running:
     """Owns the parts. Each ``_on`` table entry says which part takes a message."""
+
+    # More attributes than an object holds in line: without slots each access is a look-up in a dictionary.
+    __slots__ = (
+        *("_announced", "_junk_said", "_myself", "_next_tick", "_on", "_own", "_tick_ns", "config"),
+        *("cursors", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving", "liveness"),
+        *("me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
+        *("recoveries", "repairs", "service", "sessions", "stalled_after_ns", "store", "upkeep"),
+        "writers",
+    )
 
     def __init__(
         self, config: NodeConfig, rng: Generator, out: Outbox, tokens: Tokens, sessions: ClientSessions,
@@ -81,7 +90,9 @@ class Running:
             config, self.raft, self.lease, self.liveness, self.writers, self.cursors, sessions, self.waiting
         )
         self._tick_ns = config.heartbeat_interval_ns
-        self._next_tick_ns = now_ns
+        self._tick_at(now_ns)
+        self._own = Envelope(0, me[0], me[1], me[0], me[1])  # of the messages that never leave this node
+        self._myself = NodeInfo(*me, config.advertise_address, config.client_address)
         self._announced = 0  # rid of this node's own registration while it is proposed
         self._junk_said = False
         self._on = self._table()
@@ -104,11 +115,6 @@ class Running:
     def _own_info(self) -> RegisterNode:
         node, storage, incarnation = self.me
         return RegisterNode(node, storage, incarnation, self.config.advertise_address, self.config.client_address)
-
-    @property
-    def finished(self) -> bool:
-        """A clean shutdown has done all it can."""
-        return self.leaving.done
 
     def waiting(self) -> int:
         """Requests of clients that are still under way here."""
@@ -168,10 +174,8 @@ class Running:
 
     def _raft_message(self, envelope: Envelope, message: Any, now_ns: int) -> None:
         self.raft.step(envelope.sender, message, now_ns)
-        if isinstance(message, peer.Heartbeat) and (message.term, envelope.sender) == (
-            self.raft.term,
-            self.raft.leader,
-        ):
+        raft = self.raft
+        if type(message) is peer.Heartbeat and message.term == raft.term and envelope.sender == raft.leader:
             self.liveness.told(message.live, now_ns)
             self.joining.heard_leader(now_ns)
 
@@ -202,14 +206,13 @@ class Running:
 
     def settle(self, now_ns: int) -> None:
         """Carry results from part to part until nothing moves."""
-        own = Envelope(self.out.cluster, self.me[0], self.me[1], self.me[0], self.me[1])
         local = self.out.local
         while True:
             if self.raft.dirty:
                 self._drain_group(now_ns)
             elif local:
                 message = local.popleft()
-                self._on[type(message)](own, message, now_ns)
+                self._on[type(message)](self._own, message, now_ns)
             elif not self._carry(now_ns):
                 return
 
@@ -258,14 +261,14 @@ class Running:
             progressed, self.store.progressed = self.store.progressed, {}
             for key in progressed:
                 self._copy_progressed(key, now_ns)
-        elif fetched := self.fetcher.drain():
-            for done in fetched:
+        elif self.fetcher.done:
+            for done in self.fetcher.drain():
                 self.cursors.fetched(done, now_ns)
                 self.gets.fetched(done)
         elif self.cursors.results:
             self.gets.flush()
-        elif outcomes := self.proposals.drain():
-            for outcome in outcomes:
+        elif self.proposals.outcomes:
+            for outcome in self.proposals.drain():
                 if not self.cursors.committed(outcome.rid) and not self.service.outcome(outcome):
                     self._announced = 0 if outcome.rid == self._announced else self._announced
         elif passed := self.reads.drain(self.raft.applied_index):
@@ -286,24 +289,26 @@ class Running:
     # --- time ---
 
     def deadline(self) -> Deadline:
-        raft = self.raft.deadline()
-        return raft if raft.at_ns < self._next_tick_ns else Deadline(self._next_tick_ns, "tick")
+        return self._next_tick if self._next_tick.at_ns <= self.raft.alarm.at_ns else self.raft.deadline()
+
+    def _tick_at(self, at_ns: int) -> None:
+        self._next_tick = Deadline(at_ns, "tick")
+        self.stalled_after_ns = at_ns + STALL_TICKS * self._tick_ns
 
     def notice_stall(self, now_ns: int) -> None:
-        """Before each event: if this whole process stood still, nobody else is to be suspected for that time."""
-        late_ns = now_ns - self._next_tick_ns
-        if late_ns > STALL_TICKS * self._tick_ns:
-            self.raft.stalled(late_ns)
-            self.leases.stalled(late_ns, now_ns)
-            self._next_tick_ns = now_ns
+        """After ``stalled_after_ns``: this whole process stood still, nobody else is to be suspected for that time."""
+        late_ns = now_ns - self._next_tick.at_ns
+        self.raft.stalled(late_ns)
+        self.leases.stalled(late_ns, now_ns)
+        self._tick_at(now_ns)
 
     def tick(self, now_ns: int) -> None:
         """Whatever is due."""
-        if now_ns >= self.raft.deadline().at_ns:
+        if now_ns >= self.raft.alarm.at_ns:
             self.raft.tick(now_ns)
-        if now_ns < self._next_tick_ns:
+        if now_ns < self._next_tick.at_ns:
             return
-        self._next_tick_ns = now_ns + self._tick_ns
+        self._tick_at(now_ns + self._tick_ns)
         self.group.tick(self.leases, self.liveness, now_ns)
         self.joining.tick(now_ns)
         self._announce()
@@ -323,25 +328,24 @@ class Running:
 
     def _announce(self) -> None:
         """Have the metadata name this lifetime, so that segments of the one before are recovered."""
-        known = self.metadata.nodes.get(self.me[0])
-        info = self._own_info()
-        if self.raft.membership.get(self.me[0]) is None or self._announced:
+        if self.metadata.nodes.get(self.me[0]) == self._myself or self._announced:
             return
-        if known is None or (known.writer, known.address, known.client_address) != (
-            self.me, info.address, info.client_address,
-        ):  # fmt: skip
-            self._announced = self.proposals.submit(encode(info))
+        if self.raft.membership.get(self.me[0]) is not None:
+            self._announced = self.proposals.submit(encode(self._own_info()))
 
     def flush(self, now_ns: int, wall_ns: int) -> None:
         """The driver's turn ends: send what was gathered, in batches."""
         self.settle(now_ns)
-        self.puts.flush()
-        self.settle(now_ns)
-        self.writers.flush(now_ns, wall_ns)
-        self.settle(now_ns)
+        if self.puts.dirty:
+            self.puts.flush()
+            self.settle(now_ns)
+        if self.writers.active:
+            self.writers.flush(now_ns, wall_ns)
+            self.settle(now_ns)
         self.proposals.flush(now_ns)
         self.reads.flush(now_ns)
-        self.settle(now_ns)
+        if self.out.local:  # this node leads: it asks itself
+            self.settle(now_ns)
         self.store.flush()
         self.group.flush()
 

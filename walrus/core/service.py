@@ -164,6 +164,8 @@ class Service:
         expired = [ticket for ticket, (_, _, deadline) in self._behind.items() if deadline <= now_ns]
         for ticket in expired:
             self._sessions.answer(self._behind.pop(ticket)[0], NO_LEADER)
+        if not self._creating:
+            return
         proposed = set(self._proposed.values())
         for topic, waiting in list(self._creating.items()):
             while waiting and waiting[0][1] <= now_ns:

@@ -7,6 +7,7 @@ import time
 import click
 
 from walrus.cli.simulate import arguments
+from walrus.cli.simulate.show import page_of_scenario
 from walrus.sim.deeds import MessageFate
 from walrus.sim.options import Options
 from walrus.sim.recorder import Recorder
@@ -25,7 +26,7 @@ from walrus.sim.world import MS
     "--output", "-o", default=".", show_default=True, type=click.Path(file_okay=False), help="Where to write."
 )
 def shrink(source: str, runs: int, seconds: int, output: str, **settings: arguments.Setting) -> None:
-    """Make a failing run small: writes a scenario file, which replays on its own."""
+    """Make a failing run small: writes a scenario file, which replays on its own, and its picture."""
     arguments.within(runs, 1, 1_000_000, "--runs")
     arguments.within(seconds, 1, 1_000_000, "--seconds")
     found = arguments.seed_or_scenario(source)
@@ -50,7 +51,7 @@ def scenario_of_seed(seed: int, options: Options) -> Scenario | None:
 
 
 def shrink_to(scenario: Scenario, runs: int, seconds: int, folder: str) -> list[str]:
-    """Shrink, write the scenario into ``folder``; returns what to tell of it. Raises CannotShrink."""
+    """Shrink, write scenario and picture into ``folder``; returns what to tell of it. Raises CannotShrink."""
     until = time.monotonic() + seconds
     shrinker = Shrinker(scenario, None, runs, lambda: time.monotonic() < until)
     shrinker.run()
@@ -58,6 +59,7 @@ def shrink_to(scenario: Scenario, runs: int, seconds: int, folder: str) -> list[
     base = os.path.join(folder, f"scenario-{small.seed}")
     os.makedirs(folder, exist_ok=True)
     arguments.write(f"{base}.json", encode(small))
+    arguments.write(f"{base}.html", page_of_scenario(small, f"{base}.json"))
     return [
         f"{len(scenario.steps)} deeds shrunk to {len(small.steps)} on {small.setup.nodes} nodes in {shrinker.runs} runs"
         + (", as far as the budget went" if shrinker.exhausted else ""),
@@ -67,4 +69,5 @@ def shrink_to(scenario: Scenario, runs: int, seconds: int, folder: str) -> list[
         ),
         shrinker.result.violation.splitlines()[0],
         f"Repeat it with: walrus-sim replay {base}.json",
+        f"See it in: {base}.html",
     ]

@@ -23,8 +23,8 @@ from walrus.core.raft.progress import (
     IN_FLIGHT_MAX,
     MESSAGE_BYTES_MAX,
     MESSAGE_ENTRIES_MAX,
+    PROBE,
     Progress,
-    ProgressState,
 )
 from walrus.core.raft.quorum import quorum_value
 from walrus.core.raft.rounds import HeartbeatRounds
@@ -50,7 +50,7 @@ class Leader:
         self.first_index = state.log.last_index + 1
         self.progress: dict[int, Progress] = {}
         self.rounds = HeartbeatRounds()
-        self.heartbeat_at_ns = now_ns + state.config.heartbeat_interval_ns
+        self.at_ns = now_ns + state.config.heartbeat_interval_ns  # of the next heartbeat
         self.transferee = 0  # the voter that is to lead next, while leadership is being handed over
         self._transfer_expires_ns = 0
         self._timeout_now_sent = False
@@ -122,7 +122,7 @@ class Leader:
 
     def tick(self, now_ns: int) -> None:
         """The heartbeat is due."""
-        self.heartbeat_at_ns = now_ns + self._state.config.heartbeat_interval_ns
+        self.at_ns = now_ns + self._state.config.heartbeat_interval_ns
         self._round_wanted = True
         if self.transferee and now_ns >= self._transfer_expires_ns:
             self._state.out.notes.append(f"gave up handing leadership to node {self.transferee}")
@@ -238,7 +238,7 @@ class Leader:
             self._send_entries(node, progress, entries)
             progress.sent(prev_index + len(entries), now_ns)
             sent = True
-        if sent or progress.commit_sent >= state.commit_index or progress.state is ProgressState.PROBE:
+        if sent or progress.commit_sent >= state.commit_index or progress.state is PROBE:
             return
         if len(progress.in_flight) < IN_FLIGHT_MAX:
             self._send_entries(node, progress, [])  # so that it applies now and not at the next heartbeat
@@ -255,7 +255,7 @@ class Leader:
         """Ask again. With entries in flight an empty message at their end does: if they are lost, the refusal
         says from where; if they wait for the follower's disk, nothing was sent twice."""
         progress.waiting_since_ns = now_ns
-        if progress.state is ProgressState.PROBE:
+        if progress.state is PROBE:
             progress.probe_sent = False
         else:
             self._send_entries(node, progress, [])

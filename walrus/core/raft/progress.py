@@ -26,6 +26,10 @@ class ProgressState(enum.Enum):
     REPLICATE = "replicate"
 
 
+PROBE: Final = ProgressState.PROBE
+REPLICATE: Final = ProgressState.REPLICATE
+
+
 class Progress:
     """One follower or learner, as its leader sees it."""
 
@@ -44,7 +48,7 @@ class Progress:
 
     def __init__(self, next_index: int, catch_up_index: int, now_ns: int) -> None:
         """Know nothing yet; ``catch_up_index`` ends the first catch-up round of a learner."""
-        self.state = ProgressState.PROBE
+        self.state = PROBE
         self.match_index = 0
         self.next_index = next_index
         self.probe_sent = False
@@ -57,7 +61,7 @@ class Progress:
 
     def may_send(self, last_index: int) -> bool:
         """Whether another message with entries (or a probe) may go out now."""
-        if self.state is ProgressState.PROBE:
+        if self.state is PROBE:
             return not self.probe_sent
         return self.next_index <= last_index and len(self.in_flight) < IN_FLIGHT_MAX
 
@@ -65,7 +69,7 @@ class Progress:
         """Note that entries up to ``last_sent`` are under way."""
         if not self.is_waiting:
             self.waiting_since_ns = now_ns
-        if self.state is ProgressState.PROBE:
+        if self.state is PROBE:
             self.probe_sent = True
         else:
             self.next_index = last_sent + 1
@@ -74,14 +78,14 @@ class Progress:
     @property
     def is_waiting(self) -> bool:
         """Whether a reply is owed."""
-        if self.state is ProgressState.PROBE:
+        if self.state is PROBE:
             return self.probe_sent
         return self.match_index < self.next_index - 1
 
     def accepted(self, match_index: int, now_ns: int) -> bool:
         """Take a success reply; tell whether it is news. Late and repeated ones change nothing."""
-        if self.state is ProgressState.PROBE and match_index >= max(self.match_index, self.next_index - 1):
-            self.state = ProgressState.REPLICATE
+        if self.state is PROBE and match_index >= max(self.match_index, self.next_index - 1):
+            self.state = REPLICATE
             self.probe_sent = False
             self.next_index = match_index + 1
         if match_index <= self.match_index:
@@ -102,7 +106,7 @@ class Progress:
         """
         if reply.reject_prev <= self.match_index:
             return False
-        if self.state is ProgressState.PROBE and reply.reject_prev != self.next_index - 1:
+        if self.state is PROBE and reply.reject_prev != self.next_index - 1:
             return False
         next_index = reply.conflict_index
         if reply.conflict_term:
@@ -113,7 +117,7 @@ class Progress:
         return True
 
     def _probe_from(self, next_index: int) -> None:
-        self.state = ProgressState.PROBE
+        self.state = PROBE
         self.next_index = next_index
         self.probe_sent = False
         self.in_flight.clear()
@@ -123,4 +127,4 @@ class Progress:
         assert self.match_index < self.next_index, "match_index < next_index"
         assert list(self.in_flight) == sorted(set(self.in_flight)), "in_flight rises"
         assert not self.in_flight or self.match_index < self.in_flight[0], "in_flight lies above match_index"
-        assert self.state is ProgressState.REPLICATE or not self.in_flight, "a probe is not counted in flight"
+        assert self.state is REPLICATE or not self.in_flight, "a probe is not counted in flight"

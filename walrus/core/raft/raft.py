@@ -50,6 +50,8 @@ class Raft(RaftState):
     candidates.
     """
 
+    __slots__ = ("_ballot", "_heartbeat_seq", "_lead", "_leader_heard_ns", "_timer", "alarm", "leader")
+
     def __init__(
         self,
         node_id: int,
@@ -72,6 +74,7 @@ class Raft(RaftState):
         self.leader = 0
         self._lead: Leader | None = None
         self._ballot: Ballot | None = None
+        self.alarm: ElectionTimer | Leader = self._timer  # its ``at_ns`` is when :meth:`tick` is due next
         self._heartbeat_seq = 0  # newest heartbeat answered in this term
         # A node that comes back cannot know whether it promised a leader to stand still a moment ago: it
         # keeps to it.
@@ -97,9 +100,7 @@ class Raft(RaftState):
 
     def deadline(self) -> Deadline:
         """Return when :meth:`tick` is due next, and what for."""
-        if self._lead is not None:
-            return Deadline(self._lead.heartbeat_at_ns, "heartbeat")
-        return Deadline(self._timer.at_ns, "election")
+        return Deadline(self.alarm.at_ns, "election" if self._lead is None else "heartbeat")
 
     # --- What the parent asks for ---
 
@@ -200,7 +201,7 @@ class Raft(RaftState):
     def tick(self, now_ns: int) -> None:
         """The deadline may have come."""
         if self._lead is not None:
-            if now_ns < self._lead.heartbeat_at_ns:
+            if now_ns < self._lead.at_ns:
                 return
             self._begin(now_ns)
             self._lead.tick(now_ns)
@@ -339,6 +340,7 @@ class Raft(RaftState):
         if self._lead is not None:
             self.out.failed_reads.extend(self._lead.rounds.give_up_reads())
             self._lead = None
+            self.alarm = self._timer
             self._timer.reset(self.now_ns)
         self._ballot = None
         self.role = self._idle_role()
@@ -387,6 +389,6 @@ class Raft(RaftState):
         self.role = Role.LEADER
         self.leader = self.node_id
         self._leader_heard_ns = self.now_ns
-        self._lead = Leader(self, self.now_ns)
+        self._lead = self.alarm = Leader(self, self.now_ns)
         self.append_own(kind, data)
         self.out.notes.append(f"became leader in term {self.term}")

@@ -20,6 +20,32 @@ LONG_AGO_NS: Final = -(1 << 62)
 class RaftState:
     """Term, vote, log, configuration and commit index of one node, and the output of their changes."""
 
+    __slots__ = (
+        "_history",
+        "applied_index",
+        "commit_index",
+        "config",
+        "dirty",
+        "is_only_voter",
+        "is_voter",
+        "learners",
+        "live_nodes",
+        "log",
+        "membership",
+        "node_id",
+        "now_ns",
+        "out",
+        "persisted_index",
+        "quorum",
+        "role",
+        "storage_id",
+        "storage_of",
+        "term",
+        "term_durable",
+        "vote",
+        "voters",
+    )
+
     def __init__(
         self,
         node_id: int,
@@ -68,6 +94,7 @@ class RaftState:
 
     def _adopt_membership(self) -> None:
         self.membership = self._history.latest
+        self.storage_of = {member.node: member.storage for member in self.membership.members}
         self.voters = self.membership.voters
         self.learners = self.membership.learners
         self.quorum = majority(len(self.voters))

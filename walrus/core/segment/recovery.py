@@ -23,7 +23,7 @@ from walrus.core.metadata.placement import choose_members, choose_writer
 from walrus.core.metadata.state import Metadata, NodeInfo, Segment, quorums
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Member
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.core.raft.raft import Raft
 from walrus.core.segment.messages import ACCEPTED, UNTRUSTED, Fence, FenceReply, Repair
 
@@ -96,7 +96,7 @@ class Recoveries:
 
     def tick(self, now_ns: int) -> None:
         """Find dead writers and orphaned recoveries; drive the running ones."""
-        if self._raft.role is not Role.LEADER:
+        if self._raft.role is not LEADER:
             self._running.clear()
             self._begun.clear()
             return
@@ -131,7 +131,7 @@ class Recoveries:
         if segment.state == SEALED:
             self._begun.pop(key, None)
         ours = (segment.recoverer, segment.recoverer_term) == (self._out.node_id, self._raft.term)
-        if segment.state != SEALING or not ours or self._raft.role is not Role.LEADER:
+        if segment.state != SEALING or not ours or self._raft.role is not LEADER:
             return
         members = segment.members
         recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, [])

@@ -16,7 +16,7 @@ from walrus.core.metadata.placement import better_members
 from walrus.core.metadata.state import Metadata, Segment, quorums
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Member
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.core.raft.raft import Raft
 from walrus.core.segment.messages import Hold, Holding
 from walrus.core.segment.replica import Key
@@ -53,7 +53,7 @@ class Upkeep:
 
     def tick(self, now_ns: int) -> None:
         """Look at some more segments; go on with the changes under way."""
-        if self._raft.role is not Role.LEADER:
+        if self._raft.role is not LEADER:
             self._changes.clear()
             return
         for key, change in list(self._changes.items()):

@@ -37,7 +37,7 @@ class Writers:
         self._cursors = cursors
         self._limits = Limits(config.max_segment_entries, config.max_segment_bytes)
         self._writers: dict[Key, SegmentWriter] = {}
-        self._active: dict[Key, None] = {}  # something to flush
+        self.active: dict[Key, None] = {}  # something to flush
         self._proposed: dict[Key, int] = {}  # rid of the one proposal in flight per segment
         self._catching: dict[int, tuple[Key, int]] = {}  # rid of a local read -> (segment, lagging node)
         self.leaving = False  # the node shuts down: hand every segment to another
@@ -55,7 +55,7 @@ class Writers:
 
     def put(self, writer: SegmentWriter, pending: Pending) -> None:
         writer.put(pending)
-        self._active[writer.key] = None
+        self.active[writer.key] = None
 
     def changed(self, topic: str, segment: Segment) -> None:
         """The metadata of this segment moved."""
@@ -64,7 +64,7 @@ class Writers:
         if segment.state == OPEN:
             if writer is None and segment.writer == self._me:
                 self._writers[key] = SegmentWriter(self._out, topic, segment, self._limits)
-                self._active[key] = None
+                self.active[key] = None
                 self._cursors.own(topic, segment.number)
             elif writer is not None and writer.version != segment.version:
                 writer.change_applied(segment)
@@ -98,7 +98,7 @@ class Writers:
         for status, origins in writer.results:
             self.results.append((writer.key, status, origins))
         writer.results.clear()
-        self._active[writer.key] = None
+        self.active[writer.key] = None
 
     def _settled(self, writer: SegmentWriter) -> None:
         self._withdraw(writer.key)
@@ -113,10 +113,10 @@ class Writers:
 
     def flush(self, now_ns: int, wall_ns: int) -> None:
         """Send batches, read on for lagging copies, propose what is ready."""
-        if not self._active:
+        if not self.active:
             return
         lease = self._lease.valid(now_ns)
-        active, self._active = self._active, {}
+        active, self.active = self.active, {}
         for key in active:
             writer = self._writers.get(key)
             if writer is None:
@@ -190,5 +190,5 @@ class Writers:
         writer = self._writers.get(found[0])
         if writer is not None:
             writer.caught(found[1], message.data if message.status == READ_OK else b"", now_ns)
-            self._active[writer.key] = None
+            self.active[writer.key] = None
         return True

@@ -1,6 +1,7 @@
 """Faults that strike at a moment, at nodes that matter."""
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
@@ -9,6 +10,11 @@ from walrus.sim.host import Host
 from walrus.sim.moments import KINDS
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS, US
+
+AT_ONCE_NS: Final = 97
+"""Not within the very instant of a moment, nor one in a row of messages after it: a replay does its deeds before
+anything else that happens at their time, and could not tell what of that came first.
+"""
 
 
 def node_that_matters(cluster: Cluster, rng: Rng) -> int:
@@ -59,7 +65,7 @@ class AimedFault(PeriodicFault, ABC):
 
     def _now(self, sender: int, to: int) -> None:
         self._waiting = 0
-        self.world.after(self.rng.randrange(self.later_ns), self._hit, (sender, to))
+        self.world.after(AT_ONCE_NS + self.rng.randrange(self.later_ns), self._hit, (sender, to))
 
     def _hit(self, nodes: tuple[int, int]) -> None:
         if self.active:

@@ -8,7 +8,7 @@ from typing import Final
 
 from walrus.sim.cluster import Cluster
 from walrus.sim.deeds.network import Cut, Mend
-from walrus.sim.faults.aimed import AimedFault, node_that_matters
+from walrus.sim.faults.aimed import AT_ONCE_NS, AimedFault, node_that_matters
 from walrus.sim.moments import DECISIONS
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
@@ -61,11 +61,12 @@ class Isolation(AimedFault):
     def _end_at_moment(self, number: int) -> None:
         if self.active and number == self._number:
             self._waiting_to_end = self.cluster.moments.wait_for(
-                self.until, lambda sender, to: self._mend_partly(number, sender)
+                self.until, lambda sender, to: self.world.after(AT_ONCE_NS, self._mend_partly, (number, sender))
             )
 
-    def _mend_partly(self, number: int, decider: int) -> None:
+    def _mend_partly(self, item: tuple[int, int]) -> None:
         """All but the one who decides can be reached again, and that one a little later."""
+        number, decider = item
         if self.active and number == self._number:
             mended = tuple(pair for pair in self._pairs if decider not in pair)
             if mended:

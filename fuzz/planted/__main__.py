@@ -1,0 +1,5 @@
+"""``python -m fuzz.planted``."""
+
+from fuzz.planted.cli import main
+
+main()

@@ -1,0 +1,13 @@
+"""All planted bugs, those of the research note first, in its order."""
+
+from typing import Final
+
+from fuzz.planted import clients, copies, elections, leases, replication, segments
+from fuzz.planted.bug import Bug
+
+_GROUPS = (elections, replication, leases, segments, copies, clients)
+_IN_THE_NOTE: Final = 22
+
+BUGS: Final[tuple[Bug, ...]] = tuple(
+    sorted((bug for group in _GROUPS for bug in group.BUGS), key=lambda bug: bug.number or _IN_THE_NOTE + 1)
+)

@@ -1,0 +1,240 @@
+"""Bugs in the copies on a disk: fences, acknowledgements, what is dropped, cut or trusted."""
+
+from fuzz.planted.bug import Bug, Edit
+from walrus.core.node import Node
+from walrus.core.segment.opener import Opener
+from walrus.core.segment.repair import Repairs
+from walrus.core.segment.replica import Replica
+from walrus.core.segment.scan import Scan
+from walrus.core.segment.store import ReplicaStore
+from walrus.core.startup import Startup
+from walrus.core.storage.recordlog import recover
+
+_NOTE_FIRST = "    if not replica.ack_to or (replica.length and (not replica.held or replica.held_token)):\n"
+
+BUGS = (
+    Bug(
+        "middle-taken-for-tail",
+        11,
+        "Rot in the middle of a segment file is taken for a torn tail, and all behind it is cut.",
+        "Protocol-Aware Recovery (FAST 2018); pebble issue 453, doltlite pull requests 1352 and 1890",
+        True,
+        (
+            Edit(
+                Scan.feed,
+                "if self._in_tail and self._sound_block_in_tail():",
+                "if self._in_tail and self._sound_block_in_tail() and self._size < 0:",
+            ),
+        ),
+    ),
+    Bug(
+        "journal-hole-cut",
+        11,
+        "Rot in the middle of the Raft journal is taken for a torn tail, and all behind it is cut.",
+        "Protocol-Aware Recovery (FAST 2018), on ZooKeeper, LogCabin and etcd",
+        True,
+        (Edit(recover, "if mark > end:", "if mark > len(data):"),),
+    ),
+    Bug(
+        "failed-sync-believed",
+        12,
+        "After a failed sync the next one is believed, which succeeds and has written nothing.",
+        "PostgreSQL until 2019 (fsyncgate)",
+        True,
+        (
+            Edit(
+                Node._write_failed,
+                'self.out.log("error", f"Cannot write {event.path}: {event.error}; stopping, '
+                'because what is on disk is unknown")',
+                "self._write_completed(ev.WriteCompleted(event.token))\n    return",
+            ),
+        ),
+    ),
+    Bug(
+        "fence-not-durable",
+        17,
+        "A fence is answered before it is durable.",
+        "BookKeeper issue 2614 has a relative of it",
+        True,
+        (
+            Edit(
+                ReplicaStore._answer_fences,
+                "elif epoch <= replica.fence_durable:",
+                "elif epoch <= replica.fence_epoch:",
+            ),
+            Edit(
+                ReplicaStore.answer_fence,
+                "epoch = replica.fence_epoch if status == FENCED else replica.fence_durable",
+                "epoch = replica.fence_epoch",
+            ),
+        ),
+    ),
+    Bug(
+        "excess-dropped-early",
+        19,
+        "A fenced copy drops the batch that it does not know to be acknowledged, before SEALED says where the end is.",
+        "Kafka until KIP-101: truncation to the high watermark",
+        True,
+        (
+            Edit(
+                ReplicaStore.fence,
+                "        replica.ack_to.clear()\n",
+                "        replica.ack_to.clear()\n"
+                "        if replica.state == READY and replica.settled and len(replica.index.bases) > 1:\n"
+                "            self.opener.cut(replica, replica.index.bases[-1])\n",
+            ),
+        ),
+    ),
+    Bug(
+        "lost-copy-counted",
+        21,
+        "A copy that was lost counts in the seal quorum, as an empty one.",
+        "research note; BookKeeper issue 4812 has a relative of it",
+        True,
+        (
+            Edit(Opener.open, "elif replica.held:", "elif not replica.path:"),
+            Edit(ReplicaStore._answer_fences, "UNTRUSTED if replica.state == LOST else ACCEPTED", "ACCEPTED"),
+        ),
+    ),
+    Bug(
+        "fenced-copy-admits",
+        0,
+        "A fenced copy goes on taking batches of a lower epoch.",
+        "BookKeeper pull request 4701",
+        True,
+        (
+            Edit(Replica.check, "    if epoch < self.fence_epoch:\n        return FENCED\n", ""),
+            Edit(
+                ReplicaStore._admissible,
+                "    if segment is not None and message.epoch < segment.epoch:\n        return FENCED\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "fence-before-drain",
+        0,
+        "A fence is answered while admitted batches are being written, which are acknowledged afterwards.",
+        "BookKeeper pull request 4701",
+        True,
+        (
+            Edit(ReplicaStore._answer_fences, " or not replica.settled", ""),
+            Edit(ReplicaStore.fence, "        replica.ack_to.clear()\n", ""),
+        ),
+    ),
+    Bug(
+        "copy-not-durable",
+        0,
+        "A copy acknowledges a batch before it is durable.",
+        "every store that acknowledges from the page cache",
+        True,
+        (
+            Edit(
+                ReplicaStore.append,
+                "    if not new:\n        self._acknowledge(replica)",
+                "    self._acknowledge(replica)",
+            ),
+            Edit(ReplicaStore._acknowledge, _NOTE_FIRST, "    if not replica.ack_to:\n"),
+            Edit(ReplicaStore._acknowledge, "length, fence = replica.durable_length", "length, fence = replica.length"),
+        ),
+    ),
+    Bug(
+        "note-after-acknowledgement",
+        0,
+        "The catalogue notes a copy, and the set it is held under, after the acknowledgement instead of before.",
+        "own: found while Walrus was written",
+        False,
+        (Edit(ReplicaStore._acknowledge, _NOTE_FIRST, "    if not replica.ack_to:\n"),),
+    ),
+    Bug(
+        "spare-drops-fence",
+        0,
+        "A spare called in by a recovery drops its copy, and the fence it promised, as a node outside the set.",
+        "own: found while Walrus was written",
+        False,
+        (
+            Edit(
+                ReplicaStore.reconcile,
+                "        if segment.state == SEALED or (segment.state == OPEN and not replica.fence_epoch):\n"
+                "            self._drop(replica)\n",
+                "        self._drop(replica)\n",
+            ),
+        ),
+    ),
+    Bug(
+        "dropped-at-replay",
+        0,
+        "A restarted node drops a copy because of a set older than the one under which it took the copy on.",
+        "own: found while Walrus was written",
+        False,
+        (Edit(ReplicaStore.reconcile, " or segment.version < replica.version", ""),),
+    ),
+    Bug(
+        "hold-not-noted",
+        0,
+        "A new member of a sealed set says that it holds the records before its disk notes under which set.",
+        "own: found while Walrus was written",
+        False,
+        (
+            Edit(
+                Repairs._answer_hold,
+                "if self._store.admitted_under(replica, version) and replica.complete:",
+                "self._store.admitted_under(replica, version)\n    if replica.complete:",
+            ),
+        ),
+    ),
+    Bug(
+        "removed-member-pulls",
+        0,
+        "A node that is no member of a set any more goes on pulling the records it lacks.",
+        "own: found while Walrus was written",
+        False,
+        (
+            Edit(
+                Repairs.tick,
+                "if not pull.epoch and segment is not None and not self._is_wanted(key, segment):",
+                "if segment is pull:",
+            ),
+            Edit(
+                Repairs._look_at,
+                "if segment is not None and not self._is_wanted(key, segment):",
+                "if segment is None:",
+            ),
+        ),
+    ),
+    Bug(
+        "torn-tail-kept",
+        0,
+        "After a crash a segment file goes on behind its torn tail instead of in its place.",
+        "CQLite issue 1390, amelie issue 17",
+        False,
+        (
+            Edit(
+                Opener._judged,
+                "        self.cut(replica, replica.length)\n",
+                "        if replica.length:\n"
+                "            replica.index.end_position = replica.appender.durable_end = self._files[replica.path]\n"
+                "            self.opened.append(replica)\n"
+                "        else:\n"
+                "            self.cut(replica, 0)\n",
+            ),
+        ),
+    ),
+    Bug(
+        "torn-journal-kept",
+        0,
+        "After a crash the Raft journal goes on behind its torn tail instead of in its place.",
+        "CQLite issue 1390, amelie issue 17",
+        False,
+        (
+            Edit(
+                Startup._journal_read, "if data and (found is None or found.dirty_tail):", "if data and found is None:"
+            ),
+            Edit(
+                Startup._journal_sound,
+                "RecordLog(JOURNAL_PATH, self._tokens, found.end)",
+                "RecordLog(JOURNAL_PATH, self._tokens, self._files[JOURNAL_PATH])",
+            ),
+        ),
+    ),
+)

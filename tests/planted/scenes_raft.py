@@ -1,0 +1,253 @@
+"""What the bugs in Raft change."""
+
+import random
+
+from raft_alone import config_entry, elect, hear, normal, raft, replies, time_out
+from raft_network import info, settings
+from scene import shows
+from segment_fixtures import Wire, member, raft_of
+from segment_fixtures import settings as node_settings
+
+from walrus.core.actions import SendToAddress
+from walrus.core.config import MS
+from walrus.core.joining import SILENCE_NS, Joining
+from walrus.core.peer import (
+    AppendEntries,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    RequestVote,
+    VoteReply,
+)
+from walrus.core.raft.output import HardState, RaftOutput, Role
+from walrus.core.raft.raft import Raft
+
+
+def matched(machine: Raft, node: int, index: int) -> RaftOutput:
+    """A follower says that its log matches up to ``index``."""
+    return hear(machine, node, AppendReply(machine.term, True, index, 0, 0, 0))
+
+
+def granted(machine: Raft, candidate: int, request: RequestVote, now_ns: int = 0) -> bool:
+    [reply] = replies(machine, candidate, request, now_ns)
+    assert isinstance(reply, VoteReply)
+    return reply.granted
+
+
+def holds(*terms: int, node: int = 2) -> Raft:
+    """A follower with entries of these terms."""
+    return raft(node, terms=terms)
+
+
+# --- elections and membership ---
+
+
+@shows("change-before-own-commit", sound="the leader has not committed an entry of its term yet", broken="")
+def a_leader_that_has_committed_nothing_is_asked_to_add_a_node() -> object:
+    machine = raft(1)
+    hear(machine, 2, Heartbeat(1, 1, 1, 0, ()))
+    elect(machine)
+    return machine.add_learner(info(4, voter=False), 0)
+
+
+@shows("two-changes-at-once", sound="another membership change is under way", broken="")
+def a_leader_is_asked_to_add_a_second_node_while_the_first_is_not_committed() -> object:
+    machine = raft(1)
+    elect(machine)
+    matched(machine, 2, machine.log.last_index)
+    assert machine.add_learner(info(4, voter=False), 0) == ""
+    return machine.add_learner(info(5, voter=False), 0)
+
+
+@shows("silent-learner", sound=True, broken=False)
+def a_learner_is_asked_for_its_vote() -> object:
+    return granted(raft(4, learners=(4,)), 2, RequestVote(2, 1, 1, False, False))
+
+
+@shows("stale-leader-untold", sound=[HeartbeatReply(5, 0)], broken=[])
+def a_leader_of_an_older_term_sends_a_heartbeat() -> object:
+    return replies(raft(2, term=5), 1, Heartbeat(1, 1, 0, 0, ()))
+
+
+@shows("vote-not-durable", sound=[True], broken=[False])
+def a_voter_is_asked_for_its_vote_and_may_have_to_wait_for_its_disk() -> object:
+    out = hear(raft(2), 1, RequestVote(2, 1, 1, False, False))
+    return [durable for _, _, durable in out.messages]
+
+
+@shows("candidacy-not-durable", sound=[True, True], broken=[False, False])
+def a_candidate_asks_for_votes_and_may_have_to_wait_for_its_disk() -> object:
+    machine = raft(1)
+    time_out(machine)
+    out = hear(machine, 2, VoteReply(machine.term + 1, True, True))
+    assert machine.role is Role.CANDIDATE
+    return [durable for _, _, durable in out.messages]
+
+
+@shows("vote-for-stale-log", sound=False, broken=True)
+def a_candidate_with_a_shorter_log_asks_for_a_vote() -> object:
+    return granted(holds(1, 1, 1), 1, RequestVote(2, 1, 1, False, False))
+
+
+@shows("two-votes-in-a-term", sound=[True, False], broken=[True, True])
+def two_candidates_of_one_term_ask_for_a_vote() -> object:
+    machine = raft(2)
+    return [granted(machine, candidate, RequestVote(2, 1, 1, False, False)) for candidate in (1, 3)]
+
+
+@shows("term-of-one-not-durable", sound=[True, True], broken=[False, False])
+def the_only_voter_is_elected_and_speaks_to_its_learner() -> object:
+    out = time_out(raft(1, voters=(1,), learners=(2,)))
+    return [durable for _, _, durable in out.messages]
+
+
+@shows("joiner-forgotten", sound=1, broken=0)
+def a_learner_hears_from_no_leader_any_more() -> object:
+    wire = Wire(4)
+    joining = Joining(wire.out, node_settings(4, join=("node1:6001",)), raft_of(4, (1, 2, 3)), 0)
+    joining.tick(2 * SILENCE_NS)
+    return sum(isinstance(action, SendToAddress) for action in wire.out.drain())
+
+
+@shows("amnesiac-voter", sound=False, broken=True)
+def a_voter_comes_back_with_another_disk() -> object:
+    hard = HardState(1, 0)
+    entries = [config_entry(1, 1, (1, 2, 3))]
+    return Raft(2, 77, settings(2), random.Random(2), hard_state=hard, entries=entries, now_ns=0).is_voter
+
+
+# --- replication and commitment ---
+
+
+@shows("unsorted-commit", sound=0, broken=2)
+def the_middle_one_of_three_voters_alone_holds_an_entry() -> object:
+    machine = raft(1)
+    elect(machine, persist=False)
+    matched(machine, 2, 2)
+    return machine.commit_index
+
+
+@shows("heartbeat-commits-unchecked", sound=0, broken=2)
+def a_leader_sends_a_heartbeat_to_a_follower_whose_log_it_does_not_know() -> object:
+    machine = raft(1)
+    elect(machine)
+    matched(machine, 2, 2)
+    machine.tick(50 * MS)
+    [beat] = [m for to, m, _ in machine.drain().messages if to == 3 and isinstance(m, Heartbeat)]
+    return beat.commit
+
+
+@shows("older-term-counted", sound=0, broken=2)
+def a_quorum_holds_an_entry_of_an_older_term() -> object:
+    machine = raft(1, terms=(1, 1))
+    elect(machine)
+    matched(machine, 2, 2)
+    return machine.commit_index
+
+
+@shows("commit-goes-back", sound=2, broken=1)
+def a_heartbeat_tells_a_lower_commit_index_than_the_one_before() -> object:
+    machine = holds(1, 1)
+    for seq, commit in ((1, 2), (2, 1)):
+        hear(machine, 1, Heartbeat(1, seq, commit, 0, ()))
+    return machine.commit_index
+
+
+@shows("match-beyond-proof", sound=1, broken=3)
+def an_empty_append_ends_below_the_end_of_the_log() -> object:
+    [reply] = replies(holds(1, 1, 1), 1, AppendEntries(2, 1, 1, [], 0))
+    assert isinstance(reply, AppendReply)
+    return reply.match_index
+
+
+@shows("entries-not-durable", sound=[True], broken=[False])
+def a_follower_takes_an_entry_and_may_have_to_wait_for_its_disk() -> object:
+    out = hear(holds(1), 1, AppendEntries(1, 1, 1, [normal(2, 1)], 0))
+    return [durable for _, _, durable in out.messages]
+
+
+@shows("leader-counts-undurable", sound=0, broken=2)
+def a_leader_whose_disk_is_slow_has_one_follower_of_two() -> object:
+    machine = raft(1)
+    elect(machine, persist=False)
+    matched(machine, 3, 2)
+    return machine.commit_index
+
+
+@shows("late-completion", sound=1, broken=3)
+def a_write_completes_after_its_entries_were_replaced() -> object:
+    machine = holds(1)
+    hear(machine, 1, AppendEntries(1, 1, 1, [normal(2, 1), normal(3, 1)], 0))
+    hear(machine, 3, AppendEntries(2, 1, 1, [normal(2, 2), normal(3, 2)], 0))
+    machine.persisted(3, 1)
+    return machine.persisted_index
+
+
+@shows("previous-term-unchecked", sound=False, broken=True)
+def an_append_follows_an_entry_of_another_term() -> object:
+    [reply] = replies(holds(1, 2), 1, AppendEntries(3, 2, 1, [], 0))
+    assert isinstance(reply, AppendReply)
+    return reply.success
+
+
+@shows("late-append-truncates", sound=3, broken=2)
+def an_append_comes_again_after_a_longer_one() -> object:
+    machine = holds(1, 1, 1)
+    hear(machine, 1, AppendEntries(1, 1, 1, [normal(2, 1)], 0))
+    return machine.log.last_index
+
+
+@shows("read-without-round", sound=[], broken=[(7, 2)])
+def a_leader_is_asked_for_a_read() -> object:
+    machine = raft(1)
+    elect(machine)
+    matched(machine, 2, 2)
+    machine.request_read(7, 0)
+    return machine.drain().reads
+
+
+@shows("read-before-own-commit", sound=[], broken=[(7, 0)])
+def a_quorum_answers_a_leader_that_has_committed_nothing() -> object:
+    machine = raft(1)
+    elect(machine)
+    machine.request_read(7, 0)
+    beats = [m for to, m, _ in machine.drain().messages if to == 2 and isinstance(m, Heartbeat)]
+    if not beats:
+        machine.tick(50 * MS)
+        beats = [m for to, m, _ in machine.drain().messages if to == 2 and isinstance(m, Heartbeat)]
+    return hear(machine, 2, HeartbeatReply(machine.term, beats[-1].seq)).reads
+
+
+# --- what voters owe a leader ---
+
+
+@shows("faithless-voters", sound=[], broken=[VoteReply(2, True, False)])
+def a_voter_that_has_just_heard_from_a_leader_is_asked_for_its_vote() -> object:
+    machine = holds(1)
+    hear(machine, 1, Heartbeat(1, 1, 0, 0, ()))
+    return [m for m in replies(machine, 3, RequestVote(2, 1, 1, False, False), 100 * MS) if m.granted]  # type: ignore[union-attr]
+
+
+@shows("restart-forgets-leader", sound=False, broken=True)
+def a_voter_that_has_just_started_again_is_asked_for_its_vote() -> object:
+    hard = HardState(1, 0)
+    entries = [config_entry(1, 1, (1, 2, 3))]
+    machine = Raft(2, member(2)[1], settings(2), random.Random(2), hard_state=hard, entries=entries, now_ns=0)
+    return granted(machine, 3, RequestVote(2, 1, 1, True, False), 1 * MS)
+
+
+@shows("lease-unconfirmed", sound=[0], broken=[1])
+def a_leader_sends_heartbeats_although_no_quorum_has_answered_for_longer_than_a_lease() -> object:
+    machine = raft(1)
+    elect(machine)
+    hear(machine, 2, HeartbeatReply(machine.term, 1))
+    machine.tick(machine.config.lease_ns + 50 * MS)
+    assert machine.role is Role.LEADER
+    beats = [m for to, m, _ in machine.drain().messages if to == 2 and isinstance(m, Heartbeat)]
+    return [beat.confirmed_seq for beat in beats]
+
+
+@shows("repeated-heartbeat-renews", sound=[1, 0], broken=[1, 1])
+def a_heartbeat_comes_twice() -> object:
+    machine = holds(1)
+    return [len(hear(machine, 1, Heartbeat(1, 1, 0, 0, ())).granted) for _ in range(2)]
