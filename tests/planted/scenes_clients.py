@@ -47,7 +47,7 @@ def a_record_was_handed_out_and_not_delivered() -> object:
     owner = Owner(b"a")
     owner.get(1)
     owner.serve()
-    return owner.cursors._owned[TOPIC].position
+    return owner.cursors.owned[TOPIC].position
 
 
 @shows("get-without-asker", sound=[(9, DONE, 0, b"a"), (9, DONE, 1, b"b")], broken=[(9, DONE, 0, b"a")] * 2)

@@ -1,18 +1,25 @@
 """Each checker is fed a history that breaks its property, and one that does not."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from sortedcontainers import SortedDict, SortedList
 
+from walrus.core.cursors import OwnedCursor
 from walrus.core.metadata.commands import OPEN, SEALED, SEALING
 from walrus.core.metadata.state import Segment, Topic
 from walrus.core.peer import Entry
 from walrus.core.raft.output import Role
+from walrus.core.segment.writer import PROPOSED, WRITING
 from walrus.core.storage import blocks
+from walrus.sim.checkers.cursor_bounds import CursorBounds
+from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
 from walrus.sim.checkers.records import check_records
 from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
+from walrus.sim.checkers.replicated_state import ReplicatedState
 from walrus.sim.checkers.sealed_counts import SealedCounts
 from walrus.sim.history import History, Operation
 from walrus.sim.world import Violation
@@ -135,31 +142,130 @@ def metadata(*states: tuple[int, int], writer: int = 1) -> SimpleNamespace:
     return SimpleNamespace(topics={"t": Topic("t", segments, [])}, nodes={})
 
 
+class FakeCluster:
+    """As far as the checker of leases knows one."""
+
+    def __init__(self, *hosts: SimpleNamespace) -> None:
+        self.hosts = {host.node_id: host for host in hosts}
+        self.clocks_within_margin = True
+        self.world = SimpleNamespace(labels=Counter())
+
+    def host(self, node_id: int) -> SimpleNamespace:
+        return self.hosts.get(node_id) or host(node_id)
+
+
+def replicated_state(cluster: FakeCluster | None = None) -> ReplicatedState:
+    return ReplicatedState(SealedCounts(), Leases(cluster or FakeCluster()), CursorBounds())
+
+
 def test_sealed_counts_fail_when_two_nodes_hold_different_counts() -> None:
-    checker = SealedCounts()
+    checker = replicated_state()
     checker.after_turn(host(1, FakeRaft(1, [1], 1), metadata=metadata((SEALED, 5), (OPEN, 0))))
     checker.after_turn(host(2, FakeRaft(1, [1], 1), metadata=metadata((SEALING, 0))))
     with pytest.raises(Violation, match=r"t:1 is SEALED\(6\), elsewhere SEALED\(5\)"):
         checker.after_turn(host(2, FakeRaft(1, [1, 1], 2), metadata=metadata((SEALED, 6), (OPEN, 0))))
 
 
-def test_sealed_counts_fail_when_a_segment_has_two_writers() -> None:
-    checker = SealedCounts()
+def test_one_writer_fails_when_nodes_name_different_writers_of_a_segment() -> None:
+    checker = replicated_state()
     checker.after_turn(host(1, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0))))
-    with pytest.raises(Violation, match="one writer"):
+    with pytest.raises(Violation, match="one writer: node 2"):
         checker.after_turn(host(2, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0), writer=2)))
 
 
-def test_sealed_counts_fail_when_an_open_segment_has_a_successor() -> None:
+def test_the_segment_chain_fails_when_an_open_segment_has_a_successor() -> None:
     with pytest.raises(Violation, match="is not SEALED but has a successor"):
-        SealedCounts().after_turn(host(1, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0), (OPEN, 0))))
+        replicated_state().after_turn(host(1, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0), (OPEN, 0))))
 
 
-def test_sealed_counts_fail_when_nodes_that_applied_the_same_differ() -> None:
-    checker = SealedCounts()
+def test_state_machine_safety_fails_when_nodes_that_applied_the_same_differ() -> None:
+    checker = RaftLogs()
     checker.on_crash(host(1, FakeRaft(1, [1], 1), metadata=metadata((OPEN, 0))))
     with pytest.raises(Violation, match="applied everything up to index 1 and differ"):
         checker.on_crash(host(2, FakeRaft(1, [1], 1), metadata=metadata((SEALING, 0))))
+
+
+def writing(state: int = WRITING, leased: bool = True, life: int = 1) -> SimpleNamespace:
+    """Node 1, the writer of t:1."""
+    writer = SimpleNamespace(readable=True, state=state)
+    running = SimpleNamespace(
+        writers={("t", 1): writer},
+        lease=SimpleNamespace(valid=lambda now_ns: leased),
+        cursors=SimpleNamespace(owned={}),
+    )
+    found = host(1, running=running, life=life)
+    found.now_ns = lambda: 0
+    return found
+
+
+def taken_from(writer: SimpleNamespace, **cluster_is: bool) -> Leases:
+    """The checker after node 2 applied that t:1 is taken from its writer."""
+    cluster = FakeCluster(writer)
+    vars(cluster).update(cluster_is)
+    leases = Leases(cluster)
+    leases.segment(host(2), "t", Segment(1, (1, 1, 1), ((1, 1),), 0, state=SEALING, epoch=1))
+    return leases
+
+
+def test_leases_fail_when_a_writer_serves_what_was_taken_from_it() -> None:
+    with pytest.raises(Violation, match="leases overlap: t:1 was taken from node 1"):
+        taken_from(writing())
+
+
+def test_leases_fail_when_a_writer_gets_its_lease_back_and_serves() -> None:
+    leases = taken_from(writing(leased=False))
+    leases.after_turn(writing(leased=False))
+    with pytest.raises(Violation, match="leases overlap"):
+        leases.after_turn(writing())
+
+
+def test_leases_let_pass_who_stopped_writing_or_started_again_or_has_a_broken_clock() -> None:
+    taken_from(writing(state=PROPOSED))
+    taken_from(writing(leased=False)).after_turn(writing(life=2))
+    taken_from(writing(), clocks_within_margin=False)
+
+
+def keeping(topic: Topic, acked: int, **owned: object) -> SimpleNamespace:
+    """Node 1, which keeps the cursor of ``topic`` and has ``acked`` records acknowledged in its first segment."""
+    cursor = OwnedCursor(1, topic.cursor_generation, topic.cursor)
+    for name, value in owned.items():
+        setattr(cursor, name, value)
+    running = SimpleNamespace(
+        cursors=SimpleNamespace(owned={"t": cursor}),
+        writers={("t", 1): SimpleNamespace(acked=acked)},
+        metadata=SimpleNamespace(topics={"t": topic}),
+    )
+    return host(1, running=running)
+
+
+def topic_at(cursor: int, generation: int = 0) -> Topic:
+    return Topic("t", [Segment(1, (1, 1, 1), ((1, 1),), 0)], [], cursor=cursor, cursor_generation=generation)
+
+
+def test_a_committed_cursor_that_goes_back_is_a_violation_unless_it_was_moved_on_purpose() -> None:
+    checker = CursorBounds()
+    checker.topic(host(1), topic_at(5))
+    checker.topic(host(1), topic_at(2, generation=1))
+    checker.topic(host(1), topic_at(3, generation=1))
+    with pytest.raises(Violation, match="went back from 3 to 2"):
+        checker.topic(host(1), topic_at(2, generation=1))
+
+
+@pytest.mark.parametrize(
+    "position", [{"outstanding": SortedDict({2: (0, 0)})}, {"again": SortedList([2])}, {"next": 2}]
+)
+def test_a_cursor_committed_past_a_record_still_to_be_delivered_is_a_violation(position: dict[str, object]) -> None:
+    topic = topic_at(3)
+    CursorBounds().topic(keeping(topic, acked=9), topic)
+    with pytest.raises(Violation, match="committed at 3, and node 1 has offset 2 still to be delivered"):
+        CursorBounds().topic(keeping(topic, acked=9, **position), topic)
+
+
+def test_handing_out_what_is_not_acknowledged_is_a_violation() -> None:
+    checker = CursorBounds()
+    checker.after_turn(keeping(topic_at(0), acked=4, next=4))
+    with pytest.raises(Violation, match="handed out t up to offset 5, of which only 4 are acknowledged"):
+        checker.after_turn(keeping(topic_at(0), acked=4, next=5))
 
 
 def segment_file(*batches: list[bytes]) -> bytearray:

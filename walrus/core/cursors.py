@@ -77,7 +77,7 @@ class Cursors:
         self._lease = lease
         self._fetcher = fetcher
         self._proposals = proposals
-        self._owned: dict[str, OwnedCursor] = {}
+        self.owned: dict[str, OwnedCursor] = {}
         self._committing = 0  # rid of the one commit in flight
         self._committing_positions: list[tuple[OwnedCursor, int]] = []
         self._next_commit_ns = 0
@@ -85,12 +85,12 @@ class Cursors:
 
     def own(self, topic: str, segment: int) -> None:
         found = self._metadata.topics[topic]
-        self._owned[topic] = OwnedCursor(segment, found.cursor_generation, found.cursor)
+        self.owned[topic] = OwnedCursor(segment, found.cursor_generation, found.cursor)
 
     def disown(self, topic: str, segment: int) -> None:
-        owned = self._owned.get(topic)
+        owned = self.owned.get(topic)
         if owned is not None and owned.segment == segment:
-            del self._owned[topic]
+            del self.owned[topic]
             self._move_all(owned)
 
     def _move_all(self, owned: OwnedCursor) -> None:
@@ -101,7 +101,7 @@ class Cursors:
 
     def get(self, pending: Pending, segment: int, now_ns: int) -> None:
         """Hand the next record to ``pending``, or say MOVED where this node does not own the cursor (any more)."""
-        owned = self._owned.get(pending.topic)
+        owned = self.owned.get(pending.topic)
         if owned is None or owned.segment != segment or owned.frozen_ns >= 0:
             self.results.append((pending, MOVED, 0, b"", segment))
             return
@@ -145,7 +145,7 @@ class Cursors:
 
     def fetched(self, done: Fetched, now_ns: int) -> None:
         """A read ended; it may be the one a cursor waits for."""
-        owned = self._owned.get(done.topic)
+        owned = self.owned.get(done.topic)
         if owned is None or not owned.queue:
             return
         if done.status == FOUND:
@@ -156,7 +156,7 @@ class Cursors:
 
     def delivered(self, topic: str, segment: int, offset: int, *, delivered: bool) -> None:
         """The reply with this record was handed to its client, or could not be."""
-        owned = self._owned.get(topic)
+        owned = self.owned.get(topic)
         if owned is None or owned.segment != segment or not owned.forget(offset):
             return
         if not delivered:
@@ -166,7 +166,7 @@ class Cursors:
 
     def freeze(self, topic: str, now_ns: int) -> bool:
         """Hand out nothing more; True once the position is exact (or waited long enough for)."""
-        owned = self._owned[topic]
+        owned = self.owned[topic]
         if owned.frozen_ns < 0:
             owned.frozen_ns = now_ns
             self._move_all(owned)
@@ -174,12 +174,12 @@ class Cursors:
 
     def frozen(self, topic: str) -> tuple[int, int]:
         """(generation, absolute offset) for the seal."""
-        owned = self._owned[topic]
+        owned = self.owned[topic]
         return owned.generation, owned.position
 
     def tick(self, now_ns: int) -> None:
         """Hand out again what was never confirmed; serve who waited for a lease; commit every interval."""
-        for topic, owned in self._owned.items():
+        for topic, owned in self.owned.items():
             while owned.outstanding and owned.outstanding.peekitem(0)[1][0] <= now_ns:
                 offset = owned.outstanding.peekitem(0)[0]
                 owned.forget(offset)
@@ -197,7 +197,7 @@ class Cursors:
         if self._committing:
             return
         commits = []
-        for topic, owned in self._owned.items():
+        for topic, owned in self.owned.items():
             position = owned.position
             if position > owned.committed and owned.frozen_ns < 0:
                 commits.append(CursorCommit(topic, owned.segment, owned.generation, position))
@@ -217,4 +217,4 @@ class Cursors:
 
     @property
     def all_committed(self) -> bool:
-        return not self._committing and all(owned.position <= owned.committed for owned in self._owned.values())
+        return not self._committing and all(owned.position <= owned.committed for owned in self.owned.values())

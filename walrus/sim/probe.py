@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from walrus.core.peer import Entry
 from walrus.core.raft.output import Role
+from walrus.core.segment.writer import PROPOSED
 
 if TYPE_CHECKING:
+    from walrus.core.cursors import OwnedCursor
     from walrus.core.metadata.state import Metadata
-    from walrus.core.segment.replica import Replica
+    from walrus.core.segment.replica import Key, Replica
     from walrus.sim.host import Host
+
+
+_NONE: "dict[str, OwnedCursor]" = {}
 
 
 class LogView(Protocol):
@@ -92,6 +97,38 @@ def replica(host: "Host", topic: str, number: int) -> "Replica | None":
     node: Any = host.node
     replicas: dict[tuple[str, int], Replica] = getattr(node, "replicas", None) or {}
     return replicas.get((topic, number))
+
+
+def writes(host: "Host", key: "Key") -> bool:
+    """Whether the host's process is the writer of a segment and would serve its records, given a lease."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    writer = running.writers.get(key) if running is not None else None
+    return writer is not None and writer.readable and writer.state != PROPOSED
+
+
+def holds_lease(host: "Host") -> bool:
+    """Whether the host's process takes its lease for valid now."""
+    node: Any = host.node
+    valid: bool = node.running.lease.valid(host.now_ns())
+    return valid
+
+
+def cursors(host: "Host") -> "dict[str, OwnedCursor]":
+    """The cursors that the host's process keeps, by topic."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    kept: dict[str, OwnedCursor] = running.cursors.owned if running is not None else _NONE
+    return kept
+
+
+def acknowledged(host: "Host", topic: str, number: int) -> int:
+    """How many records of a topic are acknowledged, up to a segment that the host's process writes."""
+    node: Any = host.node
+    running = node.running
+    acked: int = running.writers.get((topic, number)).acked
+    base: int = running.metadata.topics[topic].segments[number - 1].base
+    return base + acked
 
 
 def leads(host: "Host") -> bool:

@@ -1,19 +1,23 @@
 """Checkers: each file states the property that it watches. None of them influences the run."""
 
+from walrus.sim.checkers.cursor_bounds import CursorBounds
+from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
 from walrus.sim.checkers.records import check_records
 from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
+from walrus.sim.checkers.replicated_state import ReplicatedState
 from walrus.sim.checkers.sealed_counts import SealedCounts
-from walrus.sim.cluster import Checker
+from walrus.sim.cluster import Checker, Cluster
 from walrus.sim.history import History
 
 __all__ = ["check_history", "node_checkers"]
 
 
-def node_checkers() -> list[Checker]:
+def node_checkers(cluster: Cluster) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks."""
-    return [RaftLogs(), SealedCounts(), ReplicaPrefixes()]
+    leases, cursors = Leases(cluster), CursorBounds()
+    return [RaftLogs(), ReplicatedState(SealedCounts(), leases, cursors), leases, cursors, ReplicaPrefixes()]
 
 
 def check_history(history: History, scans: dict[str, list[bytes]], drained: bool) -> None:
