@@ -39,7 +39,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     peer.AppendEntries(3, 9, 2, [Entry(10, 3, ENTRY_NORMAL, b"command"), Entry(11, 3, ENTRY_NOOP, b"")], 9),
     peer.AppendReply(3, False, 0, 9, 2, 7),
     peer.Heartbeat(3, 41, 9, 40, (1, 2)),
-    peer.HeartbeatReply(3, 41),
+    peer.HeartbeatReply(3, 41, 0),
     peer.TimeoutNow(3),
     peer.JoinRequest(4, 8, "node4:6004"),
     peer.JoinReply(77, 1, "node1:6001", ""),

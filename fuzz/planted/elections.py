@@ -64,7 +64,7 @@ BUGS = (
         "etcd issue 8501: deadlock with pre-vote",
         True,
         (
-            Edit(Raft._answer_stale, "self.send(sender, HeartbeatReply(self.term, 0))", "pass"),
+            Edit(Raft._answer_stale, "self.send(sender, HeartbeatReply(self.term, 0, 0))", "pass"),
             Edit(Raft._answer_stale, "self.send(sender, AppendReply(self.term, False, 0, 0, 0, 0))", "pass"),
         ),
     ),

@@ -39,6 +39,28 @@ BUGS = (
         ),
     ),
     Bug(
+        "lease-back-too-early",
+        0,
+        "A writer that is heard again gets its lease back before it knows that its segment is about to be taken.",
+        "own code, found by the checker of leases",
+        False,
+        (
+            Edit(
+                Leader._start_round,
+                "progress.acked_seq if confirmed and progress.may_hold_lease else 0",
+                "progress.acked_seq if confirmed else 0",
+            ),
+        ),
+    ),
+    Bug(
+        "transfer-taken-back",
+        0,
+        "A leader that told another one to lead gives up waiting for it, and confirms leases again.",
+        "own code",
+        False,
+        (Edit(Leader.tick, "self.must_stop = self._timeout_now_sent", "self.must_stop = False"),),
+    ),
+    Bug(
         "endless-lease",
         0,
         "A lease, once granted, never ends.",

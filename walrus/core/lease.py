@@ -5,6 +5,10 @@ from when it *received* it, plus a margin for drift: the holder always gives up 
 acknowledgement only while a quorum has answered it within one lease (``Raft.quorum_contact``), and no voter elects
 another leader within that time, so a new leader, which waits out one full lease before it expires anybody's, never
 overlaps with the old one's grants.
+
+What is proposed because a lease has lapsed may be committed later, when the holder is heard again. So the leader
+confirms nothing to a node before that has applied the newest entry in the leader's log that may take a segment from it
+(``Progress.lease_index``): the SEALING that this leader proposed, and in a new term what the log holds at its start.
 """
 
 from typing import Final

@@ -54,6 +54,8 @@ class Leader:
         self.transferee = 0  # the voter that is to lead next, while leadership is being handed over
         self._transfer_expires_ns = 0
         self._timeout_now_sent = False
+        # A TimeoutNow that comes late elects another leader at any time, whatever leases this one confirms.
+        self.must_stop = False
         self._round_wanted = True
         self._follow_membership(self.first_index, now_ns)
 
@@ -69,6 +71,12 @@ class Leader:
         if self.transferee:
             return 0
         return self._state.append_own(ENTRY_NORMAL, data)
+
+    def withhold_lease(self, node: int, index: int) -> None:
+        """Confirm no lease of ``node`` before it has applied the entry at ``index``."""
+        progress = self.progress.get(node)
+        if progress is not None:
+            progress.lease_index = max(progress.lease_index, index)
 
     def request_read(self, ticket: int) -> None:
         """Confirm this read with a round that begins after it; rounds for reads follow one another, each for
@@ -127,6 +135,7 @@ class Leader:
         if self.transferee and now_ns >= self._transfer_expires_ns:
             self._state.out.notes.append(f"gave up handing leadership to node {self.transferee}")
             self.transferee = 0
+            self.must_stop = self._timeout_now_sent
 
     def has_quorum(self, now_ns: int) -> bool:
         """Whether a quorum, this node included, has answered within the longest election timeout."""
@@ -163,6 +172,7 @@ class Leader:
         if progress is None or message.seq <= progress.acked_seq:
             return
         progress.acked_seq = message.seq
+        progress.commit_index = message.commit
         progress.contact_ns = now_ns
         self._state.out.heartbeat_acks.append((sender, message.seq))
         self._quorum_may_have_answered()
@@ -179,6 +189,8 @@ class Leader:
         ]
         index = quorum_value(matches)
         if index >= self.first_index:
+            # The first commit of the term is what followers must know before their leases run again.
+            self._round_wanted = self._round_wanted or not self.has_committed_in_term
             state.advance_commit(index)
 
     # --- What goes out ---
@@ -219,7 +231,7 @@ class Leader:
         confirmed = not self.transferee and now_ns < self.quorum_contact_ns(now_ns) + state.config.lease_ns
         for node, progress in self.progress.items():
             commit = min(state.commit_index, progress.match_index)
-            confirmed_seq = progress.acked_seq if confirmed else 0
+            confirmed_seq = progress.acked_seq if confirmed and progress.may_hold_lease else 0
             self._send(node, Heartbeat(state.term, rounds.seq, commit, confirmed_seq, state.live_nodes))
         self._quorum_may_have_answered()
 

@@ -36,9 +36,11 @@ class Progress:
     __slots__ = (
         "acked_seq",
         "catch_up_index",
+        "commit_index",
         "commit_sent",
         "contact_ns",
         "in_flight",
+        "lease_index",
         "match_index",
         "next_index",
         "probe_sent",
@@ -54,6 +56,8 @@ class Progress:
         self.probe_sent = False
         self.in_flight: deque[int] = deque()
         self.commit_sent = 0
+        self.commit_index = 0  # as of its newest heartbeat reply
+        self.lease_index = next_index  # its lease is confirmed once its commit index is here
         self.acked_seq = 0
         self.contact_ns = now_ns  # when its newest heartbeat reply came; given the benefit of the doubt at first
         self.waiting_since_ns = now_ns
@@ -74,6 +78,11 @@ class Progress:
         else:
             self.next_index = last_sent + 1
             self.in_flight.append(last_sent)
+
+    @property
+    def may_hold_lease(self) -> bool:
+        """Whether it knows all that it must know before it serves under a lease."""
+        return self.commit_index >= self.lease_index
 
     @property
     def is_waiting(self) -> bool:

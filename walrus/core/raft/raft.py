@@ -132,6 +132,11 @@ class Raft(RaftState):
         self._begin(now_ns)
         return self._lead.propose(data)
 
+    def withhold_lease(self, node: int, index: int) -> None:
+        """Confirm no lease of ``node`` in this term of leadership before it has applied the entry at ``index``."""
+        if self._lead is not None:
+            self._lead.withhold_lease(node, index)
+
     def add_learner(self, info: MemberInfo, now_ns: int) -> str:
         """Add ``info`` as a learner, to be promoted once it has caught up, or take its new address.
 
@@ -152,8 +157,7 @@ class Raft(RaftState):
         return True
 
     def transfer_leadership(self, now_ns: int) -> bool:
-        """Hand over to the live voter that has most of the log; False where this node does not lead or none
-        lives.
+        """Hand over to the live voter that has most of the log; False where this node does not lead or none lives.
 
         Gives up after ``election_timeout_min_ns``; until then no proposal is taken.
         """
@@ -205,8 +209,10 @@ class Raft(RaftState):
                 return
             self._begin(now_ns)
             self._lead.tick(now_ns)
-            if not self._lead.has_quorum(now_ns):
-                self.out.notes.append(f"stopped leading in term {self.term}: no quorum answers")
+            quorum = self._lead.has_quorum(now_ns)
+            if not quorum or self._lead.must_stop:
+                why = "another node was told to lead" if quorum else "no quorum answers"
+                self.out.notes.append(f"stopped leading in term {self.term}: {why}")
                 self._follow(self.term, 0)
         elif now_ns >= self._timer.at_ns:
             self._begin(now_ns)
@@ -270,7 +276,7 @@ class Raft(RaftState):
         """
         match message:
             case Heartbeat():
-                self.send(sender, HeartbeatReply(self.term, 0))
+                self.send(sender, HeartbeatReply(self.term, 0, 0))
             case AppendEntries():
                 self.send(sender, AppendReply(self.term, False, 0, 0, 0, 0))
             case RequestVote():
@@ -284,7 +290,7 @@ class Raft(RaftState):
         self._heartbeat_seq = message.seq
         self._hear_leader(sender, now_ns)
         self.advance_commit(message.commit)
-        self.send(sender, HeartbeatReply(self.term, message.seq))
+        self.send(sender, HeartbeatReply(self.term, message.seq, self.commit_index))
         self.out.granted.append((sender, self.term, message.seq, message.confirmed_seq))
 
     def _on_request_vote(self, sender: int, message: RequestVote, now_ns: int) -> None:
