@@ -122,7 +122,7 @@ def test_a_node_that_always_wants_to_be_woken_is_a_liveness_violation() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_fault_fires_and_heals(kind: type) -> None:
-    options = Options(faults=(kind.name,))
+    options = Options(faults=(kind.name,), fault_ns=2_500 * MS)
     factory = real_node if issubclass(kind, DiskFault) else LogNode
     results = [run_seed(seed, options, factory) for seed in range(4)]
     assert [result.violation for result in results] == [""] * 4

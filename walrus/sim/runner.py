@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 from walrus.core.node import Node
 from walrus.sim.audit import Auditor
@@ -25,6 +25,8 @@ from walrus.sim.world import MS, Violation, World
 real_node: NodeFactory = Node
 """The shipped node."""
 
+
+_LONGER_AT_MOST_NS: Final = 10_000 * MS  # faults go on for the sake of more steps
 
 Watch = Callable[[Cluster, History], None]
 
@@ -171,6 +173,8 @@ def _run(cluster: Cluster, history: History, load: "Load") -> None:
     world.run_until(setup.faults_ns)
     load.start_faults()
     world.run_until(setup.heal_ns)
+    while world.steps < setup.least_steps and world.now_ns < setup.heal_ns + _LONGER_AT_MOST_NS:
+        world.run_until(world.now_ns + 20 * MS)
     load.stop_faults()
     cluster.heal()
     world.note("faults end")

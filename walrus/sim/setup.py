@@ -26,8 +26,9 @@ class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes, speeds and phases. Times are simulated nanoseconds from the start.
 
-    From ``faults_ns`` to ``heal_ns`` faults happen; clients go on for ``rest_ns`` after that. ``broken``: how the nodes
-    that do not heal are broken. ``quiet_ns``: stretches (from, to) in which clients ask nothing.
+    From ``faults_ns`` to ``heal_ns`` faults happen, and on until the run has ``least_steps``; clients go on for
+    ``rest_ns`` after that. ``broken``: how the nodes that do not heal are broken. ``quiet_ns``: stretches (from, to) in
+    which clients ask nothing.
     """
 
     nodes: int
@@ -43,6 +44,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     converge_ns: int
     max_steps: int
     drained: bool
+    least_steps: int = 0
     broken: tuple[str, ...] = ()
     quiet_ns: tuple[tuple[int, int], ...] = ()
 
@@ -83,7 +85,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     sizes, speeds, phases = rng.stream("sizes"), rng.stream("speeds"), rng.stream("phases")
     late_per_million = phases.choice((0, 0, 200_000, 500_000))
     faults_ns = phases.randrange(options.start_ns * 2)
-    heal_ns = faults_ns + options.fault_ns
+    heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
     return Setup(
         nodes=options.nodes,
@@ -101,6 +103,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         converge_ns=options.converge_ns,
         max_steps=options.max_steps,
         drained=phases.chance(_DRAIN_PER_MILLION),
+        least_steps=options.least_steps,
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
     )

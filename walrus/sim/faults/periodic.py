@@ -19,9 +19,9 @@ class PeriodicFault(Fault, ABC):
         self.mean_ns = mean_ns * rng.stream("rarer").choice(_RARER)
 
     def start(self) -> None:
-        """Begin, the first time after one interval."""
+        """Begin, the first time within one interval."""
         super().start()
-        self._again()
+        self.world.after(self.rng.randrange(self.mean_ns), self._tick)
 
     @abstractmethod
     def strike(self) -> None:
