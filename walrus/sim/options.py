@@ -24,12 +24,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def least_fault_ns(self) -> int:
         """How long faults go on at least."""
-        return self.fault_ns or 500 * MS
+        return self.fault_ns or 400 * MS
 
     @property
     def least_steps(self) -> int:
         """They go on until the run has so many steps."""
-        return 0 if self.fault_ns else 2_300
+        return 0 if self.fault_ns else 2_000
 
     def arguments(self) -> str:
         """The command-line arguments of ``walrus-sim`` that give these options."""

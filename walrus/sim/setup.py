@@ -11,6 +11,8 @@ from walrus.sim.world import MS, SECOND, US
 _DRAIN_PER_MILLION = 250_000  # runs that wait until no delivery can be pending: mostly idle, but long
 _CORE_PER_MILLION = 350_000  # runs after whose faults only a quorum heals
 _LEAST_QUORUM_NODES = 3
+_SLOW_NETWORK_NS = 10 * MS
+_DEFAULT = NodeConfig(node_id=1, advertise_address="")
 
 
 class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     max_steps: int
     drained: bool
     least_steps: int = 0
+    quicker: int = 1  # heartbeats, leases and elections are so many times quicker than by default
     broken: tuple[str, ...] = ()
     quiet_ns: tuple[tuple[int, int], ...] = ()
 
@@ -62,6 +65,11 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             rpc_timeout_ns=own.rpc_timeout_ns,
             replace_after_ns=self.replace_after_ns,
             max_frame_bytes=1 << 20,
+            heartbeat_interval_ns=_DEFAULT.heartbeat_interval_ns // self.quicker,
+            lease_ns=_DEFAULT.lease_ns // self.quicker,
+            lease_margin_ns=_DEFAULT.lease_margin_ns // self.quicker,
+            election_timeout_min_ns=_DEFAULT.election_timeout_min_ns // self.quicker,
+            election_timeout_max_ns=_DEFAULT.election_timeout_max_ns // self.quicker,
         )
 
     @property
@@ -87,13 +95,14 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     faults_ns = phases.randrange(options.start_ns * 2)
     heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
+    network_most_ns = speeds.choice((100, 400, 3000, 15_000)) * US
     return Setup(
         nodes=options.nodes,
         topics=options.topics,
         node_setups=tuple(
             _draw_node(rng.stream(f"setup of node {n}"), n, options.nodes, late_per_million) for n in _all(options)
         ),
-        network_delay_ns=(50 * US, speeds.choice((100, 400, 3000, 15_000)) * US),
+        network_delay_ns=(50 * US, network_most_ns),
         max_segment_entries=sizes.randrange(3, 31),
         max_segment_bytes=sizes.randrange(560, 3000) if sizes.chance(250_000) else 1 << 30,
         replace_after_ns=sizes.choice((1, 3) if broken else (1, 3, 10)) * SECOND,
@@ -104,6 +113,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         max_steps=options.max_steps,
         drained=phases.chance(_DRAIN_PER_MILLION),
         least_steps=options.least_steps,
+        quicker=rng.stream("timers").choice((1, 1, 2) if network_most_ns > _SLOW_NETWORK_NS else (1, 2, 2)),
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
     )
