@@ -53,6 +53,20 @@ BUGS = (
         ),
     ),
     Bug(
+        "leader-leased-too-early",
+        0,
+        "A new leader holds a lease before it knows what was committed against it in earlier terms.",
+        "own code, found by the checker of leases (seed 1002565 of 3 nodes)",
+        False,
+        (
+            Edit(
+                Lease.until_ns,
+                "if raft.role is LEADER and raft.log.term(raft.applied_index) == raft.term:",
+                "if raft.role is LEADER:",
+            ),
+        ),
+    ),
+    Bug(
         "transfer-taken-back",
         0,
         "A leader that told another one to lead gives up waiting for it, and confirms leases again.",

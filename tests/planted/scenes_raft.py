@@ -11,6 +11,7 @@ from segment_fixtures import settings as node_settings
 from walrus.core.actions import SendToAddress
 from walrus.core.config import MS
 from walrus.core.joining import SILENCE_NS, Joining
+from walrus.core.lease import Lease
 from walrus.core.peer import (
     AppendEntries,
     AppendReply,
@@ -256,6 +257,17 @@ def a_writer_that_a_segment_is_about_to_be_taken_from_is_heard_again() -> object
     hear(machine, 2, HeartbeatReply(machine.term, 1, 2))
     machine.tick(50 * MS)
     return [m.confirmed_seq for to, m, _ in machine.drain().messages if to == 2 and isinstance(m, Heartbeat)]
+
+
+@shows("leader-leased-too-early", sound=(False, True), broken=(True, True))
+def a_quorum_answers_a_new_leader_before_and_after_it_has_applied_an_entry_of_its_term() -> object:
+    machine = raft(1)
+    lease = Lease(machine.config, machine)
+    elect(machine)
+    hear(machine, 2, HeartbeatReply(machine.term, 1, 0))
+    before = lease.valid(1 * MS)
+    matched(machine, 2, machine.log.last_index)
+    return before, lease.valid(1 * MS)
 
 
 @shows("transfer-taken-back", sound=Role.FOLLOWER, broken=Role.LEADER)

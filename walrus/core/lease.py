@@ -9,6 +9,7 @@ overlaps with the old one's grants.
 What is proposed because a lease has lapsed may be committed later, when the holder is heard again. So the leader
 confirms nothing to a node before that has applied the newest entry in the leader's log that may take a segment from it
 (``Progress.lease_index``): the SEALING that this leader proposed, and in a new term what the log holds at its start.
+Nor does a leader hold a lease itself before it has applied an entry of its term.
 """
 
 from typing import Final
@@ -34,8 +35,9 @@ class Lease:
 
     def until_ns(self, now_ns: int) -> int:
         """When the lease ends as far as is known now; in the past if there is none."""
-        if self._raft.role is LEADER:
-            return max(self._until_ns, self._raft.quorum_contact(now_ns) + self._lease_ns)
+        raft = self._raft
+        if raft.role is LEADER and raft.log.term(raft.applied_index) == raft.term:
+            return max(self._until_ns, raft.quorum_contact(now_ns) + self._lease_ns)
         return self._until_ns
 
     def heartbeat(self, term: int, seq: int, confirmed_seq: int, now_ns: int) -> None:
