@@ -171,6 +171,16 @@ def _run(cluster: Cluster, history: History, load: "Load") -> None:
     world.run_until(setup.faults_ns)
     load.start_faults()
     world.run_until(setup.heal_ns)
+    conclude(cluster, history, load)
+
+
+def conclude(cluster: Cluster, history: History, load: Load) -> None:
+    """The faults end now: heal, wait until all is well, and judge what clients saw. Whoever did the faults and asked
+    the requests calls this once, at ``setup.heal_ns``.
+
+    Raises :class:`Violation` where something did not come out right.
+    """
+    world, setup = cluster.world, cluster.setup
     load.stop_faults()
     cluster.heal()
     world.note("faults end")
