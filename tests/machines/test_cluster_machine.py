@@ -119,6 +119,16 @@ class ClusterMachine(RuleBasedStateMachine):
         for client in range(1, CLIENTS + 1):
             self.story.ask(client, self.node(number + client), requests)
 
+    @rule(first=NODE, turns=st.integers(1, 30), every_ms=st.sampled_from((1, 5, 20)), gets=st.booleans())
+    def clients_are_busy_for_a_while(self, first: int, turns: int, every_ms: int, gets: bool) -> None:
+        """Each asks one node over and over, several things at a time."""
+        verbs = ("PUT", "GET", "PUT", "FETCH") if gets else ("PUT", "PUT")
+        for turn in range(turns):
+            for client in range(1, CLIENTS + 1):
+                asked = [Request(verb, "logs", "", turn) for verb in verbs]
+                self.story.ask(client, self.node(first + client), asked)
+            self.story.pass_time(every_ms * MS)
+
     @rule(while_ms=WHILE_MS)
     def a_while_passes(self, while_ms: int) -> None:
         self.story.pass_time(while_ms * MS)
@@ -298,5 +308,5 @@ def test_a_story_replays_as_a_scenario_to_the_same_trace() -> None:
     result = run_scenario(story.scenario())
     story.world.note("verdict: clean")
     assert result.violation == ""
-    assert result.labels["PUT done"] > 5
+    assert result.labels["PUT done"] >= 5
     assert result.trace_hash == story.trace.hexdigest()
