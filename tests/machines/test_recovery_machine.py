@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from machine_sizes import sized
 from power_disk import PREFIXES, Fate
-from segment_world import NODES, SegmentWorld
+from segment_process import NODES
+from segment_world import SegmentWorld
 
 PICK = st.integers(0, 40)
 NODE = st.sampled_from(NODES)
