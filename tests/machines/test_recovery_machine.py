@@ -34,6 +34,11 @@ class RecoveryMachine(RuleBasedStateMachine):
         if hasattr(self, "world"):
             self.world.heal()
 
+    def payloads(self, count: int) -> list[bytes]:
+        """Records that nobody else puts."""
+        self.puts += count
+        return [b"%d" % number for number in range(self.puts - count, self.puts)]
+
     @invariant()
     def copies_are_beginnings_of_one_log(self) -> None:
         if hasattr(self, "world"):
@@ -45,9 +50,7 @@ class RecoveryMachine(RuleBasedStateMachine):
     def records_are_put(self, count: int, pick: int) -> None:
         """To whoever takes itself for the writer: the last one, or one that was sealed and has not heard of it."""
         for node in sorted(self.world.processes, key=lambda node: (node + pick) % len(NODES)):
-            payloads = [b"%d" % (self.puts + number) for number in range(count)]
-            if self.world.processes[node].put(payloads):
-                self.puts += count
+            if self.world.processes[node].put(self.payloads(count)):
                 return
 
     @rule(node=NODE)
@@ -95,12 +98,9 @@ class RecoveryMachine(RuleBasedStateMachine):
         self, count: int, unheard: int, slow: int, fate: Fate, cut_off: int, ticks: int
     ) -> None:  # fmt: skip
         """What it wrote last has reached some; another node is elected, and does not reach all."""
-        writers = [node for node in self.world.processes if self.world.processes[node].put([b"%d" % self.puts])]
-        self.puts += 1
+        writers = [node for node in self.world.processes if self.world.processes[node].put(self.payloads(count))]
         if not writers:
             return
-        self.world.processes[writers[-1]].put([b"%d" % (self.puts + number) for number in range(count)])
-        self.puts += count
         self.world.calm(1, some(~unheard) | {writers[-1]}, some(slow), commits=False)
         self.world.crash(writers[-1], fate)
         heirs = [node for node in self.world.processes if node not in some(cut_off)]
