@@ -56,7 +56,7 @@ failover: setup ## how long writes stall after kill -9 of a segment's leader
 fuzz: dev ## random bytes into every codec and recovery path, for a minute (FUZZ_SECONDS=3600: for an hour)
 	@$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS)
 
-nightly: dev ## the state machines at length, then fuzzing for half an hour; about two hours in all
+nightly: dev ## the state machines at length, then fuzzing for half an hour; an hour or two in all
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 tests/machines
 	@$(BIN)/python -m fuzz.run --seconds 1800
 

@@ -52,7 +52,7 @@ FOUND: dict[type[RuleBasedStateMachine], tuple[str, ...]] = {
     ClusterMachine: ("commit-goes-back", "journal-hole-cut", "restarted-writer-resumes", "seal-before-drain"),
     RaftMachine: ("commit-goes-back", "unsorted-commit", "entries-not-durable"),
     LeaseMachine: ("lease-from-receipt", "lease-unconfirmed", "endless-lease", "impatient-leader", "no-drift-margin"),
-    RecoveryMachine: ("seal-before-drain", "publish-before-repair", "moved-after-sent", "copy-not-durable"),
+    RecoveryMachine: ("seal-before-drain", "restarted-writer-resumes", "one-copy-acknowledges", "copy-not-durable"),
     StorageMachine: ("middle-taken-for-tail", "fence-not-durable", "torn-tail-kept", "lost-copy-counted"),
     WireMachine: tuple(bug.name for bug in OF_CLIENTS),
 }
