@@ -13,8 +13,9 @@ import msgspec
 from walrus.sim.checkers import node_checkers
 from walrus.sim.client import Link
 from walrus.sim.cluster import Cluster
-from walrus.sim.damage import LOGS, is_segment
+from walrus.sim.damage import LOGS, Span, is_segment
 from walrus.sim.deeds import AnyDeed, Ask, Request
+from walrus.sim.faults.disk_fault import before_the_last
 from walrus.sim.healing import break_for_good, may_be_damaged, may_lose_copy, may_lose_journal
 from walrus.sim.history import History
 from walrus.sim.options import Options
@@ -155,6 +156,10 @@ class Story:
     def size_bytes(self, node: int, path: str) -> int:
         """How long a file is."""
         return len(self.cluster.host(node).disk.files[path])
+
+    def pieces_before_the_last(self, node: int, path: str) -> list[Span]:
+        """The blocks or records of a file that others follow."""
+        return before_the_last(path, bytes(self.cluster.host(node).disk.files[path]))
 
     # --- the load of the judgement ---
 

@@ -24,6 +24,7 @@ from walrus.sim.deeds import (
     MakeRoom,
     Mend,
     MendClients,
+    Misdirect,
     NormalSpeed,
     Pause,
     ReadErrors,
@@ -43,6 +44,7 @@ from walrus.sim.deeds import (
     UsualLinks,
 )
 from walrus.sim.deeds.processes import MANNERS
+from walrus.sim.disk import SECTOR_BYTES
 from walrus.sim.runner import run_scenario
 from walrus.sim.scenario import encode
 from walrus.sim.world import MS
@@ -246,13 +248,32 @@ class ClusterMachine(RuleBasedStateMachine):
             if restart:
                 self.story.do(StartNode(node))
 
+    @rule(pick=PICK, piece=PICK, to=PICK, sector=st.integers(0, 7), restart=st.booleans())
+    def a_write_went_elsewhere(self, pick: int, piece: int, to: int, sector: int, restart: bool) -> None:
+        """Of a block that others have followed, to a sector before the last block of a copy on the same disk."""
+        found = self.story.copies_that_may_go()
+        if not found:
+            return
+        node, path = found[pick % len(found)]
+        here = [other for other_node, other in found if other_node == node]
+        to_path = here[to % len(here)]
+        pieces, kept = self.story.pieces_before_the_last(node, path), self.story.pieces_before_the_last(node, to_path)
+        if pieces and kept:
+            start, end = pieces[piece % len(pieces)]
+            to_offset = sector % -(-kept[-1][1] // SECTOR_BYTES) * SECTOR_BYTES
+            self.story.do(Misdirect(node, path, start, end - start, to_path, to_offset))
+        if restart:
+            self.story.do(Crash(node, "story"))
+            self.story.do(StartNode(node))
+
     @rule(pick=PICK, first=st.integers(0, 7), log=st.booleans())
     def some_sectors_cannot_be_read(self, pick: int, first: int, log: bool) -> None:
         found = self.story.logs_that_may_go() if log else self.story.copies_that_may_go()
         if found:
             node, path = found[pick % len(found)]
-            start = first * 512 % max(1, self.story.size_bytes(node, path))
-            self.story.do(ReadErrors(node, path, start - start % 512, start - start % 512 + 512))
+            sectors = max(1, self.story.size_bytes(node, path) // SECTOR_BYTES)
+            start = first % sectors * SECTOR_BYTES
+            self.story.do(ReadErrors(node, path, start, start + SECTOR_BYTES))
 
     @rule(number=NODE)
     def a_disk_can_be_read_again(self, number: int) -> None:
