@@ -49,7 +49,7 @@ OF_CLIENTS = (
 )
 NAMED = {bug.name: bug for bug in (*BUGS, *OF_CLIENTS)}
 FOUND: dict[type[RuleBasedStateMachine], tuple[str, ...]] = {
-    ClusterMachine: ("commit-goes-back", "journal-hole-cut", "restarted-writer-resumes", "seal-before-drain"),
+    ClusterMachine: ("commit-goes-back", "restarted-writer-resumes", "seal-before-drain"),
     RaftMachine: ("commit-goes-back", "unsorted-commit", "entries-not-durable"),
     LeaseMachine: ("lease-from-receipt", "lease-unconfirmed", "endless-lease", "impatient-leader", "no-drift-margin"),
     RecoveryMachine: ("seal-before-drain", "restarted-writer-resumes", "one-copy-acknowledges", "copy-not-durable"),
