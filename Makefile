@@ -4,12 +4,13 @@
 BIN := .venv/bin
 DATA ?= data
 SEEDS ?= 10000
+FUZZ_SECONDS ?= 60
 # Looked up only when a cluster-* target runs: Compose is a plugin here, a program of its own there.
 COMPOSE = $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
 IMAGE := distributed-walrus-node
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup dev test test-docker lint format sim planted bench failover fuzz clean \
+.PHONY: help run setup dev test test-docker lint format sim planted bench failover fuzz nightly clean \
         cluster-up cluster-bootstrap cluster-down cluster-restart cluster-logs cluster-clean
 
 help: ## say what there is to make
@@ -53,8 +54,12 @@ bench: setup ## PUT throughput and latency of a three-node cluster of its own
 failover: setup ## how long writes stall after kill -9 of a segment's leader
 	@$(BIN)/python benchmarks/failover.py
 
-fuzz: dev ## random bytes into every codec and recovery path, for a minute
-	@$(BIN)/python -m fuzz.run --seconds 60
+fuzz: dev ## random bytes into every codec and recovery path, for a minute (FUZZ_SECONDS=3600: for an hour)
+	@$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS)
+
+nightly: dev ## the state machines at length, then fuzzing for half an hour; an hour or two in all
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 tests/machines
+	@$(BIN)/python -m fuzz.run --seconds 1800
 
 clean: ## delete the local cluster's data
 	@scripts/clean.sh $(DATA)

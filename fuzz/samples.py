@@ -211,6 +211,20 @@ def _wire() -> dict[str, bytes]:
     return {name: bytes([number * 37]) + data for number, (name, data) in enumerate(wire.items())}  # how to chunk it
 
 
+def _replies() -> dict[str, bytes]:
+    """The first byte says how the rest is cut."""
+    bodies = {
+        "ok": [b"OK", b"EMPTY", b"OK 8 record", b"OK  two spaces"],
+        "errors": [b"ERR unknown topic t", b"ERR outcome unknown: t:1", b"ERR ", b"ERR \xff"],
+        "json": [b'{"topic": "t", "segments": [1, 2.5, null]}', b'["a", "\\ud800"]', b"{", b"9" * 30],
+        "too-many": [b"OK"] * 5,
+        "deep": [b"[" * 2_000],
+        "endless-number": [b"OK " + b"9" * 5_000 + b" x"],
+    }
+    streams = {name: b"\x06" + b"".join(map(encode_frame, replies)) for name, replies in bodies.items()}
+    return streams | {"not-walrus": b"\x40SSH-2.0-OpenSSH_9.6\r\n", "half": b"\x01" + encode_frame(b"OK")[:-1]}
+
+
 def _peer_streams() -> dict[str, bytes]:
     message = encode_message(ENVELOPE, MESSAGES[0])
     framed = LENGTH.pack(len(message)) + message
@@ -291,6 +305,7 @@ def samples() -> dict[str, dict[str, bytes]]:
         "node_clients": wire,
         "http_head": {name: data[1:] for name, data in wire.items() if name.startswith("http")}
         | {"not-http": b"GET /\r\n\r\n", "endless": b"GET /" + b"x" * 8_200},
+        "client_replies": _replies(),
         "peer_frames": _peer_streams(),
         "peer_codec": peers,
         "node_messages": {name: peers[name] for name in ("JoinRequest", "JoinReply", "AppendEntries", "not-utf8")},

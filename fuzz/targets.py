@@ -16,6 +16,10 @@ from fuzz.alone import CONFIG as ALONE_CONFIG
 from fuzz.alone import WALL_NS, Alone
 from fuzz.recovery_targets import READ_BYTES, scan
 from fuzz.samples import HEADER
+from walrus.client import calls
+from walrus.client.errors import ProtocolError, WalrusError
+from walrus.client.session import ClientSession
+from walrus.client.session import Reply as ClientReply
 from walrus.core import events as ev
 from walrus.core.actions import Reply
 from walrus.core.clients import ClientSessions
@@ -45,6 +49,7 @@ __all__ = ["READ_BYTES", "TARGETS", "scan"]
 
 CONFIG: Final = NodeConfig(node_id=1, advertise_address="node:1", max_frame_bytes=256, max_pending_requests=8)
 CONNECTION: Final = 1
+REPLIES_MAX: Final = 4
 Target = Callable[[bytes], str]
 
 
@@ -129,6 +134,42 @@ def node_clients(data: bytes) -> str:
     if closed or may_be_http(data[1:]):
         return f"http {replies[:12].decode('latin-1')}"
     return told(replies, data[1:])
+
+
+def client_replies(data: bytes) -> str:
+    """A client takes replies of any bytes, however cut, or says in an error of its own what is wrong with them."""
+    session = ClientSession()
+    for _ in range(REPLIES_MAX):
+        session.request(calls.METRICS)
+    session.data_to_send()
+    bodies: list[bytes] = []
+    try:
+        for chunk in chunks(data):
+            bodies += [reply.body for reply in session.receive(chunk)]
+    except ProtocolError as error:
+        return str(error).split(":")[0]
+    assert [reply.body for reply in _all_at_once(data[1:])] == bodies
+    assert len(session.connection_lost().unknown) == REPLIES_MAX - len(bodies)
+    return " ".join(sorted({taken(body) for body in bodies}))
+
+
+def _all_at_once(stream: bytes) -> list[ClientReply]:
+    session = ClientSession()
+    for _ in range(REPLIES_MAX):
+        session.request(calls.METRICS)
+    session.data_to_send()
+    return session.receive(stream)
+
+
+def taken(body: bytes) -> str:
+    """What the client library makes of a reply, whatever it was asked for."""
+    kinds = []
+    for reader in (calls.check_ok, calls.payload_of, calls.record_of, calls.json_of):
+        try:
+            kinds.append(type(reader(body)).__name__)
+        except WalrusError as error:
+            kinds.append(type(error).__name__)
+    return "/".join(kinds)
 
 
 # --- peers ---
@@ -266,7 +307,17 @@ def scenario(data: bytes) -> str:
 TARGETS: Final[dict[str, Target]] = {
     function.__name__: function
     for function in (
-        *(client_wire, http_head, node_clients, peer_frames, peer_codec, node_messages, command, membership),
+        *(
+            client_wire,
+            http_head,
+            node_clients,
+            client_replies,
+            peer_frames,
+            peer_codec,
+            node_messages,
+            command,
+            membership,
+        ),
         *(segment_header, blocks, scenario, *recovery_targets.ALL),
     )
 }

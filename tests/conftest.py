@@ -1,7 +1,16 @@
 """Hypothesis's profiles, for all tests: how many examples, and whether the same ones every time.
 
-``dev`` (the default) draws new examples on each run, ``ci`` (the default where CI is set) the same ones every time,
-``nightly`` new ones for an hour. HYPOTHESIS_PROFILE names another than the default.
+=========== ============================ ======== ======================================================
+profile     chosen                       examples which
+=========== ============================ ======== ======================================================
+``dev``     by default                   100      new ones on each run; failures are kept in ``.hypothesis``
+``ci``      where CI is set              100      the same ones every time, so that a change is what failed
+``nightly`` by ``make nightly``          6,000    new ones; a failure prints the line that repeats it
+=========== ============================ ======== ======================================================
+
+HYPOTHESIS_PROFILE names another than the default, and pytest's --hypothesis-profile goes before both. State machines
+(``tests/machines``) tell fewer stories than there are examples, each of them in proportion: see ``machine_sizes.py``.
+What a machine has found in one profile is found again in ``dev`` from ``.hypothesis``, which CI does not have.
 """
 
 import os

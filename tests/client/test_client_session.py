@@ -1,5 +1,7 @@
 """The session without a socket: replies are matched in order, and what is lost is told apart."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +93,15 @@ def test_a_refusal_and_an_unknown_outcome_are_told_apart() -> None:
         calls.check_ok(b"ERR unknown topic t")
     with pytest.raises(OutcomeUnknown, match=r"^outcome unknown: t:3$"):
         calls.check_ok(b"ERR outcome unknown: t:3")
+
+
+@pytest.mark.parametrize(
+    ("read", "reply"),
+    [(calls.json_of, b"[" * 100_000), (calls.json_of, b"9" * 5_000), (calls.record_of, b"OK " + b"9" * 5_000 + b" x")],
+)
+def test_a_reply_that_is_too_much_for_python_is_no_walrus_reply(read: Callable[[bytes], object], reply: bytes) -> None:
+    with pytest.raises(ProtocolError, match="unexpected reply"):
+        read(reply)
 
 
 @pytest.mark.parametrize("read", [calls.check_ok, calls.payload_of, calls.record_of, calls.json_of])

@@ -54,6 +54,17 @@ def reply(cluster: Cluster, *replies: Reply) -> EchoNode:
     return echo
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_connection_that_breaks_before_it_is_accepted_is_soon_gone_at_both_ends(seed: int) -> None:
+    """The break may overtake the acceptance, or not."""
+    cluster, client = small_cluster(1, seed=seed), Client()
+    connection = cluster.streams.open(client, cluster.host(1))
+    cluster.streams.reset(connection)
+    settle(cluster)
+    assert client.told == ["closed"]
+    assert cluster.streams.open_at[1] == {}
+
+
 def test_a_client_that_does_not_read_is_told_later_in_order() -> None:
     cluster, client = small_cluster(1), Client()
     connection = cluster.streams.open(client, cluster.host(1))

@@ -10,6 +10,7 @@ from walrus.core import wire
 
 _ERROR_PREFIX = b"ERR "
 _OK_PREFIX = b"OK "
+_OFFSET_DIGITS_MAX = 20  # of 64 bits; Python refuses to read numbers of thousands of digits
 
 # PUT adds a record and GET moves the shared cursor; any other request may be sent twice.
 _UNREPEATABLE = (b"PUT", b"GET")
@@ -110,7 +111,7 @@ def record_of(reply: bytes) -> Record | None:
     if rest is None:
         return None
     next_offset, space, payload = rest.partition(b" ")
-    if not space or not next_offset.isdigit():
+    if not space or not next_offset.isdigit() or len(next_offset) > _OFFSET_DIGITS_MAX:
         raise _unexpected(reply)
     return Record(int(next_offset), payload)
 
@@ -119,7 +120,7 @@ def json_of(reply: bytes) -> Any:
     """The value in the reply of a STATE, METRICS or TOPICS."""
     try:
         return json.loads(check(reply))
-    except ValueError:
+    except (ValueError, RecursionError):  # the second for values nested thousands deep
         raise _unexpected(reply) from None
 
 

@@ -175,6 +175,16 @@ def _run(cluster: Cluster, history: History, load: "Load") -> None:
     world.run_until(setup.heal_ns)
     while world.steps < setup.least_steps and world.now_ns < setup.heal_ns + _LONGER_AT_MOST_NS:
         world.run_until(world.now_ns + 20 * MS)
+    conclude(cluster, history, load)
+
+
+def conclude(cluster: Cluster, history: History, load: Load) -> None:
+    """The faults end now: heal, wait until all is well, and judge what clients saw. Whoever did the faults and asked
+    the requests calls this once.
+
+    Raises :class:`Violation` where something did not come out right.
+    """
+    world, setup = cluster.world, cluster.setup
     load.stop_faults()
     cluster.heal()
     world.note("faults end")

@@ -40,6 +40,7 @@ class Connection:
         "_held",
         "_streams",
         "broken",
+        "called_off",
         "client",
         "ended",
         "full",
@@ -63,6 +64,7 @@ class Connection:
         self.client = client
         self.life = -1  # of the host's process that accepted; -1 before that
         self.broken = False  # nothing travels towards the client any more
+        self.called_off = False  # it broke before the node accepted it
         self.ended = False  # the node closed, but the client has not read that far
         self.paused = False  # the node does not want to read
         self.full = False  # the driver does not read either, for the client does not
@@ -186,6 +188,7 @@ class Streams:
         connection.broken = True
         connection.reads = True
         life = connection.life
+        connection.called_off = life == -1
         connection.life = -1  # what is on its way to the host is lost
         self._world.after(self._delay(connection), self._reset_at_host, (connection, life))
         self._world.after(self._delay(connection), self._closed_at_client, connection)
@@ -256,6 +259,8 @@ class Streams:
             connection.host.deliver(ClientDataReceived(connection.number, data, connection.host.clock.wall_ns()))
 
     def _accept(self, connection: Connection) -> None:
+        if connection.called_off:
+            return
         host = connection.host
         if not host.up:
             at_ns = self._world.now_ns + self._delay(connection)
