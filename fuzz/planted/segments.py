@@ -238,6 +238,20 @@ BUGS = (
         ),
     ),
     Bug(
+        "spare-for-ever",
+        0,
+        "A member that a spare stands in for never comes back into the set, though the spare has died.",
+        "own code, found by the simulator (seed 3000090 of 3 nodes)",
+        False,
+        (
+            Edit(
+                Recoveries._call_spares,
+                "taken = {m[0] for m in recovery.members}",
+                "taken = {m[0] for m in recovery.frozen + recovery.members}",
+            ),
+        ),
+    ),
+    Bug(
         "sealed-set-change-unproved",
         0,
         "A sealed segment moves to another set before the new members hold its records.",

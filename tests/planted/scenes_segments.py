@@ -27,7 +27,7 @@ from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import OPEN, ChangeSet, Seal
 from walrus.core.metadata.state import Metadata
 from walrus.core.segment.messages import ACCEPTED, DONE, GAP, MOVED, REFUSED, UNKNOWN, AppendAck, FenceReply
-from walrus.core.segment.recovery import Recoveries
+from walrus.core.segment.recovery import SPARES_AFTER_NS, Recoveries
 from walrus.core.segment.upkeep import Upkeep
 from walrus.core.segment.writers import Writers
 
@@ -191,13 +191,13 @@ def a_proposed_set_change_takes_long() -> object:
 
 
 class Recovering:
-    """Node 2 leads, and recovers logs:1, whose writer's lease has lapsed; members are 1 to 3, all to be fenced."""
+    """Node 2 leads, and recovers logs:1, whose writer's lease has lapsed; ``copies`` are all to be fenced."""
 
-    def __init__(self) -> None:
-        self.metadata = metadata_with(1, 2, 3)
+    def __init__(self, copies: tuple[int, ...] = (1, 2, 3)) -> None:
+        self.metadata = metadata_with(1, 2, 3, copies=copies)
         self.raft = leading_raft(2, (1, 2, 3))
-        leases = LeaseTable(settings(2))
-        self.recoveries = Recoveries(Wire(2).out, settings(2), self.metadata, self.raft, leases)
+        self.leases = LeaseTable(settings(2))
+        self.recoveries = Recoveries(Wire(2).out, settings(2), self.metadata, self.raft, self.leases)
         self.recoveries.tick(0)
         assert self.metadata.apply(proposed(self.raft)[-1]) == ""
         self.recoveries.changed(TOPIC, self.metadata.topics[TOPIC].last, 0)
@@ -223,6 +223,18 @@ def one_of_two_fenced_copies_holds_the_tail() -> object:
     recovering.answer(2, 3)
     recovering.answer(3, 1)
     return recovering.sealed_at()
+
+
+@shows("spare-for-ever", sound=[members(2, 3), members(1, 2)], broken=[members(2, 3), members(2, 3)])
+def a_spare_dies_and_the_member_that_it_stands_in_for_comes_back() -> object:
+    recovering = Recovering(copies=(1, 2))
+    recovering.answer(2, 3)
+    seen = []
+    for live, at_ns in ((3, SPARES_AFTER_NS), (1, SPARES_AFTER_NS + 2 * SECOND)):
+        recovering.leases.answered(live, at_ns)
+        recovering.recoveries.tick(at_ns)
+        seen.append(recovering.recoveries._running[KEY].members)
+    return seen
 
 
 @shows("sealed-set-change-unproved", sound=[], broken=[members(1, 2, 3)])

@@ -263,6 +263,21 @@ def test_a_live_spare_takes_the_place_of_a_dead_member_fenced_and_filled_like_it
     assert (seal.count, seal.members) == (5, members(2, 3))
 
 
+def test_a_member_that_comes_back_takes_the_place_of_its_spare_that_died() -> None:
+    bench = Recovering(1, 2, 3, copies=(1, 2)).began()
+    bench.answer(2, 5)
+    bench.tick(LAPSED_NS + SPARES_AFTER_NS)
+    bench.tick(LAPSED_NS + SPARES_AFTER_NS + RESEND_NS)
+    assert (3, FENCE) in bench.wire.sent()
+    bench.live = (1,)
+    later_ns = LAPSED_NS + SPARES_AFTER_NS + 2 * RESEND_NS
+    for turn in range(8):
+        bench.tick(later_ns + turn * RESEND_NS)
+    bench.answer(1, 5, now_ns=later_ns + 8 * RESEND_NS)
+    [seal] = bench.seals()
+    assert (seal.count, seal.members) == (5, members(1, 2))
+
+
 def test_no_spare_counts_among_the_fences_that_tell_the_tail() -> None:
     bench = Recovering(1, 2, 3, 4, live=(4,), copies=(1, 2, 3)).began()
     bench.answer(2, 5)

@@ -207,10 +207,15 @@ class Recoveries:
             recovery.tail = max(reached)
 
     def _call_spares(self, recovery: Recovery, now_ns: int) -> None:
-        """Put live nodes in place of members that are dead or have lost their copy, unless they hold the tail."""
+        """Put live nodes in place of members that are dead or have lost their copy, unless they hold the tail.
+
+        Those that were replaced may come back while their spare is gone, and are taken first.
+        """
         live = self._live(now_ns)
-        taken = {m[0] for m in recovery.frozen} | {m[0] for m in recovery.members}
-        spares = [self._metadata.nodes[n].member for n in live if n in self._metadata.nodes and n not in taken]
+        taken = {m[0] for m in recovery.members}
+        found = [self._metadata.nodes[n].member for n in live if n in self._metadata.nodes and n not in taken]
+        spares = [member for member in found if member not in recovery.untrusted]
+        spares.sort(key=lambda member: -recovery.lengths.get(member, -1))
         members = []
         for member in recovery.members:
             unfit = member[0] not in live or member in recovery.untrusted
