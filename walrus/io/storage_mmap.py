@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from walrus.core.actions import Delete, Read, Rename, Truncate, Write
+from walrus.core.actions import Delete, Read, Rename, Truncate
 from walrus.core.events import ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
 from walrus.io.errors import describe
 from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, reserve
