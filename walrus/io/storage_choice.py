@@ -36,7 +36,9 @@ def choose(disable_io_uring: bool) -> Choice:
 
 def open_storage(root: Path, disable_io_uring: bool) -> tuple[StorageDriver, Choice]:
     """Return the driver for the files below ``root``."""
-    choice = choose(disable_io_uring)
-    if choice.name == "io_uring":
-        return RingStorage(root), choice
-    return ThreadedStorage(MappedFiles(root)), choice
+    if disable_io_uring:
+        return ThreadedStorage(MappedFiles(root)), choose(disable_io_uring)
+    try:
+        return RingStorage(root), Choice("io_uring", "")
+    except Unavailable as error:
+        return ThreadedStorage(MappedFiles(root)), Choice("mmap", str(error))
