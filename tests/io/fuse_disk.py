@@ -7,6 +7,7 @@ mounts itself on DIRECTORY and reads orders, one a line, from standard input:
     fail KIND ERRNO    the next request of that kind ends with this error
     hold KIND          requests of that kind are not answered from now on
     release KIND       answer them, and no longer hold any
+    report requests    nothing: what was printed before its ``done`` is all that has come
 
 KIND is ``write``, ``fsync`` (a file's) or ``fsyncdir``. It prints ``mounted``, then ``done`` after each order, and the
 name of every such request as it arrives: ``write NAME OFFSET SIZE``, ``fsync NAME``, ``fsyncdir``. It ends with its
@@ -30,9 +31,28 @@ TRANSFER = struct.Struct("<QQIIQII")  # handle, offset, size, ...
 SET_SIZE = 1 << 3
 NO_REPLY = ("forget", "batch_forget", "interrupt")
 OPCODES = {
-    **{1: "lookup", 2: "forget", 3: "getattr", 4: "setattr", 10: "unlink", 12: "rename", 14: "open", 15: "read"},
-    **{16: "write", 18: "release", 20: "fsync", 25: "flush", 26: "init", 27: "opendir", 29: "releasedir"},
-    **{30: "fsyncdir", 35: "create", 36: "interrupt", 38: "destroy", 42: "batch_forget", 43: "fallocate", 45: "rename2"},
+    1: "lookup",
+    2: "forget",
+    3: "getattr",
+    4: "setattr",
+    10: "unlink",
+    12: "rename",
+    14: "open",
+    15: "read",
+    16: "write",
+    18: "release",
+    20: "fsync",
+    25: "flush",
+    26: "init",
+    27: "opendir",
+    29: "releasedir",
+    30: "fsyncdir",
+    35: "create",
+    36: "interrupt",
+    38: "destroy",
+    42: "batch_forget",
+    43: "fallocate",
+    45: "rename2",
 }
 MAX_WRITE_BYTES = 128 * 1024
 
@@ -41,7 +61,7 @@ class Disk:
     """Nodes by number; node 1 is the directory."""
 
     def __init__(self, directory: str) -> None:
-        self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        self.fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
         self.content: dict[int, bytearray] = {}
         self.names: dict[str, int] = {}
         self.next_node = 2
@@ -54,7 +74,10 @@ class Disk:
 
     def serve(self) -> None:
         """Answer one request of the kernel."""
-        request = os.read(self.fd, MAX_WRITE_BYTES + 4096)
+        try:
+            request = os.read(self.fd, MAX_WRITE_BYTES + 4096)
+        except BlockingIOError:  # whoever asked was killed meanwhile
+            return
         _, opcode, unique, node, *_ = HEADER.unpack_from(request)
         kind = OPCODES.get(opcode, "")
         body = request[HEADER.size :]
@@ -96,7 +119,7 @@ class Disk:
         elif verb == "release":
             for unique, node, body in self.held.pop(kind):
                 self.answer(kind, unique, node, body)
-        else:
+        elif verb != "report":
             raise ValueError(f"unknown order {line!r}")
         say("done")
 
