@@ -98,6 +98,7 @@ class RingStorage:
         self._helped: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
         self._unfinished = 0  # actions whose completion the loop has not got
         self._done: list[Event] = []
+        self._broken = False  # a turn has ended in the middle
 
     # --- what the loop calls ---
 
@@ -126,9 +127,10 @@ class RingStorage:
         """Return the completions since the last call.
 
         Raises:
-            RuntimeError: the kernel takes no more entries, or a helper thread met a bug; going on would leave
-                every write waiting for ever.
+            RuntimeError: the kernel takes no more entries; going on would leave every write waiting for ever. A bug
+                that a helper thread met comes out here as well.
         """
+        self._broken = True
         self._wakeup.clear()
         for file, operation in self._traffic.take():
             self._judge(file, operation)
@@ -138,11 +140,12 @@ class RingStorage:
         self._traffic.push()
         done, self._done = self._done, []
         self._unfinished -= len(done)
+        self._broken = False
         return done
 
     def close(self) -> None:
         end = time.monotonic() + _CLOSE_TIMEOUT_S
-        while self._unfinished and (left_s := end - time.monotonic()) > 0:
+        while self._unfinished and not self._broken and (left_s := end - time.monotonic()) > 0:
             select.select([self.fileno()], [], [], left_s)
             self.on_ready(0)
         if self._unfinished:
