@@ -17,10 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "cluster"))
 
-from cluster import Cluster, started  # noqa: E402 - the cluster and the judgement are those of the tests
-from traffic import Writer, judge  # noqa: E402
+from cluster import Cluster, started
+from traffic import Writer, judge
 
-from walrus.io.storage_choice import choose  # noqa: E402
+from walrus.io.storage_choice import choose
 
 TOPIC = "killed"
 NODES = (1, 2, 3)
