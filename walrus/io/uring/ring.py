@@ -29,7 +29,7 @@ _ENTRIES: Final = 256
 _REAP_MAX: Final = 64
 _ASYNC_READ_BYTES_MIN: Final = 64 * 1024  # a longer copy out of the page cache is not made on the loop's time
 _TRIAL_TAG: Final = (1 << 63) - 1
-_BUILD_HINT: Final = "that takes gcc, python3-dev and liburing-dev when Walrus is installed"
+_BUILD_HINT: Final = "that takes gcc, python3-dev and liburing-dev when Walrus is installed, and liburing2 when it runs"
 _KERNEL_HINT: Final = "it takes Linux 5.6 or newer"
 _SETUP_HINTS: Final = {
     errno.EPERM: "the sysctl kernel.io_uring_disabled or the container's seccomp filter forbids it",
