@@ -131,6 +131,16 @@ def test_a_read_of_a_missing_file_names_file_and_errno(store: Store) -> None:
     assert content(store, "none", 1) == b"x"
 
 
+def test_a_write_is_not_failed_by_a_read_that_found_no_file(store: Store) -> None:
+    """The read is on its way to ENOENT when the write comes; whether it still sees the file is a matter of time."""
+    for number in range(30):
+        store.submit([Read(f"f{number}", 0, 1, 1)])
+        store.submit([Write(f"f{number}", 0, b"x", 2)])
+        done = store.collect(2)
+        assert WriteCompleted(2) in done
+        assert content(store, f"f{number}", 1) == b"x"
+
+
 # --- names and sizes ---
 
 

@@ -319,10 +319,16 @@ class RingStorage:
         self._open_count += 1
         why_no_entry = self._doubts.about(os.path.dirname(file.path))
         self._help(
-            [file], partial(self._opened, file), names.open_file, self._directory, file.path, create, why_no_entry
+            [file],
+            partial(self._opened, file, create),
+            names.open_file,
+            self._directory,
+            file.path,
+            create,
+            why_no_entry,
         )
 
-    def _opened(self, file: _File, future: Future[tuple[int, int]]) -> None:
+    def _opened(self, file: _File, create: bool, future: Future[tuple[int, int]]) -> None:
         file.busy = False
         failure = ""
         try:
@@ -334,16 +340,12 @@ class RingStorage:
             failure = describe(error)
         if failure:
             self._has_closed()
-            self._fail_to_open(file, failure)
+            if create:
+                self._finish(file, file.changes[0], failure)
+            else:
+                self._done += [ReadFailed(read.token, read.path, failure) for read in file.reads]
+                file.reads.clear()
         self._advance(file)
-
-    def _fail_to_open(self, file: _File, failure: str) -> None:
-        """Fail what the file was opened for: the write at the head, or else all reads."""
-        if file.changes and isinstance(file.changes[0], Write):
-            self._finish(file, file.changes[0], failure)
-        else:
-            self._done += [ReadFailed(read.token, read.path, failure) for read in file.reads]
-            file.reads.clear()
 
     def _rest(self, file: _File) -> None:
         """Nothing is left to do for ``file``: forget it, or lend its place to one that waits to be opened."""
