@@ -16,7 +16,7 @@ COPY setup.py LICENSE README.md ./
 COPY walrus ./walrus
 RUN /opt/walrus/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
  && rm -rf build ./*.egg-info \
- && /opt/walrus/bin/python -c 'import walrus.io.uring._liburing'
+ && /opt/walrus/bin/python -I -c 'import walrus.io.uring._liburing'
 COPY docker/entrypoint.py docker/health.py /opt/walrus/
 
 
