@@ -239,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data-dir", type=Path, default=Path("/var/tmp"), help="a directory on the disk (/var/tmp)")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of batches (1.0)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each loop of part two (3)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each loop of part two (3); 0: leave it out")
     options = parser.parse_args(argv)
     kind = file_system(options.data_dir)
     if kind == "tmpfs":
@@ -252,9 +252,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     for line in appends_table(options.share, options.data_dir):
         print(line, flush=True)
-    print()
-    for line in stalls_table(options.seconds, options.data_dir):
-        print(line, flush=True)
+    if options.seconds > 0:
+        print()
+        for line in stalls_table(options.seconds, options.data_dir):
+            print(line, flush=True)
     return 0
 
 
