@@ -1,13 +1,17 @@
 #!/bin/sh
 # Makes .venv and installs Walrus into it; with the argument `dev`, also what tests and checks need.
-# The second time it does nothing: a stamp in .venv holds what it was made from.
+# The second time it does nothing: a stamp in .venv holds what it was made from, down to the compiler and the headers
+# of liburing, for a machine may get them later.
 # PYTHON=/path/to/python3 chooses the interpreter.
 set -eu
 cd "$(dirname "$0")/.."
 what=${1:-run}
 
-stamp_text="$PWD $(cksum <pyproject.toml)"
-current() { # current <what>: is the stamp of that kind there, for this folder and this pyproject.toml?
+extension="setup.py walrus/io/uring/_build.py"
+headers=$(for header in /usr/include/liburing.h /usr/local/include/liburing.h; do [ ! -e "$header" ] || echo "$header"; done)
+compiler=$(command -v "${CC:-cc}" || true)
+stamp_text="$PWD $(cat pyproject.toml $extension 2>/dev/null | cksum) $compiler $headers"
+current() { # current <what>: is the stamp of that kind there, for this folder and these sources?
     [ "$(cat ".venv/.walrus-$1" 2>/dev/null)" = "$stamp_text" ] && .venv/bin/python -c '' 2>/dev/null
 }
 if current dev || { [ "$what" = run ] && current run; }; then
@@ -49,4 +53,7 @@ extras=
     echo "pip could not install Walrus's dependencies: its reason is above. Then run the same command again." >&2
     exit 1
 }
+.venv/bin/python -c 'import walrus.io.uring._liburing' 2>/dev/null || echo \
+    "Installed without io_uring, so nodes write through mmap: to build it takes a C compiler, Python's headers and" \
+    "liburing's (Debian: apt-get install gcc python3-dev liburing-dev), then the same command again."
 echo "$stamp_text" >".venv/.walrus-$what"

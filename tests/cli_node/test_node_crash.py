@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from walrus.io.storage_choice import choose
+
 PATIENCE_S = 30
 IN_THE_CORE = """
 import walrus.io.runtime as runtime
@@ -21,16 +23,32 @@ class Failing(runtime.Node):
 runtime.Node = Failing
 """
 IN_A_STORAGE_THREAD = """
-import walrus.io.runtime as runtime
+import os
+import walrus.io.storage_choice as choice
 
-class Failing(runtime.MappedFiles):
+class Failing(choice.MappedFiles):
     def apply(self, batch):
         raise ZeroDivisionError("planted")
 
-runtime.MappedFiles = Failing
+choice.MappedFiles = Failing
+os.environ["WALRUS_DISABLE_IO_URING"] = "1"
 """
+IN_A_HELPER_OF_IO_URING = """
+from walrus.io.uring import names
+
+def failing(*arguments):
+    raise ZeroDivisionError("planted")
+
+names.open_file = failing
+"""
+needs_io_uring = pytest.mark.skipif(choose(False).name != "io_uring", reason=f"no io_uring: {choose(False).reason}")
 bugs = pytest.mark.parametrize(
-    "bug", [pytest.param(IN_THE_CORE, id="core"), pytest.param(IN_A_STORAGE_THREAD, id="storage thread")]
+    "bug",
+    [
+        pytest.param(IN_THE_CORE, id="core"),
+        pytest.param(IN_A_STORAGE_THREAD, id="storage thread"),
+        pytest.param(IN_A_HELPER_OF_IO_URING, id="helper of io_uring", marks=needs_io_uring),
+    ],
 )
 
 

@@ -71,7 +71,7 @@ def test_the_log_begins_with_version_addresses_directory_and_driver(start: Calla
     node.wait_for_line(r"Node 1: raft on 127\.0\.0\.1, told to peers as 127\.0\.0\.1:\d+")
     node.wait_for_line(r"Node 1: clients on 127\.0\.0\.1, reached at 127\.0\.0\.1:\d+")
     node.wait_for_line(r"Node 1: data directory: .*/data/node_1")
-    node.wait_for_line(r"Node 1: storage driver: mmap")
+    node.wait_for_line(r"Node 1: storage driver: (io_uring$|mmap \(.+\)$)")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

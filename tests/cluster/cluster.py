@@ -110,6 +110,10 @@ class Cluster(LocalCluster):
         """The open segment of ``topic`` has so many copies."""
         eventually(lambda: len(self.replicas(topic)) == copies, f"{copies} copies of the open segment of {topic}")
 
+    def set_environment(self, **settings: str) -> None:
+        """What nodes that are started from now on are told."""
+        self._environment.update(settings)
+
     def dispose(self) -> None:
         """End whatever still runs, stopped processes too, and give the ports back."""
         self.kill_all()

@@ -104,6 +104,14 @@ def test_the_node_is_process_1_and_not_root(cluster: None) -> None:
     assert run("docker", "exec", "walrus-1", "stat", "-c", "%u", "/data", "/data/node_1").split() == [owner] * 2
 
 
+def test_the_image_has_io_uring_built_in_and_the_compose_file_disables_it(cluster: None) -> None:
+    """The driver is loaded wherever the variable does not forbid it; whether it works is the kernel's to say."""
+    run("docker", "exec", "walrus-1", "/opt/walrus/bin/python", "-c", "import walrus.io.uring._liburing")
+    assert "storage driver: mmap (WALRUS_DISABLE_IO_URING is set)" in run("docker", "logs", "walrus-1")
+    told = run("docker", "exec", "-e", "WALRUS_DISABLE_IO_URING=", "walrus-1", "walrus-node", "--version")
+    assert "storage driver: io_uring" in told or "io_uring_setup says " in told
+
+
 def test_the_health_check_turns_healthy(cluster: None) -> None:
     """Docker's own view, from the image's HEALTHCHECK."""
 
@@ -185,5 +193,5 @@ def test_the_original_projects_folders_stay_out_of_the_build_context() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     assert {line for line in lines if line.startswith("!")} == {
-        *("!pyproject.toml", "!README.md", "!LICENSE", "!docker", "!walrus"),
+        *("!pyproject.toml", "!setup.py", "!README.md", "!LICENSE", "!docker", "!walrus"),
     }

@@ -152,7 +152,7 @@ def test_a_failed_sync_fails_its_writes_and_is_never_retried(
         assert files.apply([Write("a", 1, b"y", 2)]) == [WriteFailed(2, "a", "EIO: Input/output error")]
     (failed,) = files.apply([Write("a", 1, b"y", 3)])
     assert isinstance(failed, WriteFailed)
-    assert "an earlier sync of a failed (EIO" in failed.error
+    assert "an earlier write or sync of a failed (EIO" in failed.error
     assert len(calls) == 1
     assert files.apply([Write("b", 0, b"z", 4)]) == [WriteCompleted(4)]
 
@@ -161,7 +161,7 @@ def test_a_new_file_is_not_durable_before_its_directory_is(files: MappedFiles, m
     def broken_sync(path: str) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("walrus.io.storage_mmap.sync_directory", broken_sync)
+    monkeypatch.setattr("walrus.io.files.sync_directory", broken_sync)
     assert files.apply([Write("a", 0, b"x", 1)]) == [WriteFailed(1, "a", "EIO: Input/output error")]
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 
 from walrus import __version__
-from walrus.cli.settings import Flags, SettingError, read_settings
+from walrus.cli.settings import Flags, SettingError, disables_io_uring, read_settings
 from walrus.io.errors import StartError
 from walrus.io.runtime import run_node
+from walrus.io.storage_choice import choose
 
 _PORT = click.IntRange(0, 65_535)
 _NODE_ID = click.IntRange(1, 2**32 - 2)
@@ -25,11 +26,19 @@ Environment (defaults in brackets):
   WALRUS_MONITOR_CHECK_MS      interval of the rollover monitor [10000]
   WALRUS_RPC_TIMEOUT_MS        how long a request may wait for a leader [5000]
   WALRUS_MAX_FRAME_BYTES       largest request of a client [16777216]
-  WALRUS_DISABLE_IO_URING      anything but 0: write through mmap
+  WALRUS_DISABLE_IO_URING      anything but 0: write through mmap, not io_uring
   WALRUS_HEARTBEAT_MS          interval of a leader's heartbeats [40]
   WALRUS_LEASE_MS              how long a heartbeat's answer keeps a lease [400]
   WALRUS_ELECTION_TIMEOUT_MS   shortest silence before an election [400]
 """
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    """Say which version this is, and which storage driver a node would use here and why."""
+    if asked:
+        click.echo(f"walrus-node, version {__version__}")
+        click.echo(f"storage driver: {choose(disables_io_uring(os.environ))}")
+        context.exit()
 
 
 @click.command(epilog=_ENVIRONMENT, context_settings={"show_default": True})
@@ -43,7 +52,14 @@ Environment (defaults in brackets):
 @click.option("--join", multiple=True, metavar="HOST:PORT", help="Raft address of an existing node; repeatable.")
 @click.option("--initial-peer", multiple=True, metavar="HOST:PORT", help="Raft address of a peer; repeatable.")
 @click.option("--log-file", type=click.Path(path_type=Path), help="Log file, reopened on SIGHUP.  [default: stdout]")
-@click.version_option(__version__, prog_name="walrus-node")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Version, storage driver.",
+)
 def main(
     node_id: int,
     data_dir: Path,

@@ -59,7 +59,8 @@ _NUMBERS: Final[dict[str, _Number]] = {
     "WALRUS_LEASE_MS": _Number("lease_ns", MS, 1, _MS_MAX, "milliseconds"),
     "WALRUS_ELECTION_TIMEOUT_MS": _Number("election_timeout_min_ns", MS, 1, _MS_MAX, "milliseconds"),
 }
-_OTHERS: Final = ("WALRUS_LOG", "WALRUS_DISABLE_IO_URING")
+_DISABLE_IO_URING: Final = "WALRUS_DISABLE_IO_URING"
+_OTHERS: Final = ("WALRUS_LOG", _DISABLE_IO_URING)
 
 
 def read_settings(flags: Flags, environ: Mapping[str, str]) -> tuple[NodeConfig, Settings]:
@@ -94,6 +95,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str]) -> tuple[NodeConfig,
         client_port=flags.client_port,
         log_level=log_level(environ),
         log_file=flags.log_file,
+        disable_io_uring=disables_io_uring(environ),
         warnings=(*warnings, *_unknown(environ)),
     )
     return config, settings
@@ -118,6 +120,11 @@ def log_level(environ: Mapping[str, str]) -> str:
             raise SettingError(f"{name}={environ[name]}: {directive!r} is no log level; use {', '.join(LEVELS)}")
         chosen = level
     return chosen
+
+
+def disables_io_uring(environ: Mapping[str, str]) -> bool:
+    """Whether ``WALRUS_DISABLE_IO_URING`` is set to anything but nothing and 0."""
+    return environ.get(_DISABLE_IO_URING, "").strip() not in ("", "0")
 
 
 def _numbers(environ: Mapping[str, str]) -> dict[str, Any]:

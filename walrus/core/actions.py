@@ -81,6 +81,17 @@ class Delete(Action, frozen=True, gc=False):
     token: int
 
 
+class Rename(Action, frozen=True, gc=False):
+    """Give ``path`` the name ``to``, durably, in place of whatever has it. Completes like a write.
+
+    What ``path`` holds is durable before the new name is. Both paths count as having a change in flight.
+    """
+
+    path: str
+    to: str
+    token: int
+
+
 class Reply(Action, frozen=True, gc=False):
     """Send whole reply frames to a client, in one piece; with ``close``, close once they are sent."""
 

@@ -27,8 +27,7 @@ from walrus.io.logs import LogWriter
 from walrus.io.peers import PeerTransport
 from walrus.io.reactor import Reactor
 from walrus.io.source import READ
-from walrus.io.storage import ThreadedStorage
-from walrus.io.storage_mmap import MappedFiles
+from walrus.io.storage_choice import open_storage
 from walrus.io.wakeup import Signals
 
 _CLIENTS_MAX: Final = 10_000
@@ -49,6 +48,7 @@ class Settings:
     client_port: int
     log_level: str = "info"
     log_file: Path | None = None
+    disable_io_uring: bool = False
     warnings: tuple[str, ...] = ()  # said in the log once it is open
 
 
@@ -84,7 +84,7 @@ def _run(config: NodeConfig, settings: Settings, log: LogWriter, stack: contextl
     selector = stack.enter_context(selectors.DefaultSelector())
     signals = Signals(log.reopen)
     stack.callback(signals.close)
-    storage = ThreadedStorage(MappedFiles(directory.path))
+    storage, storage_choice = open_storage(directory.path, settings.disable_io_uring)
     stack.callback(storage.close)
     peers = PeerTransport(config.node_id, selector, peer_socket, clock, log)
     stack.callback(peers.close)
@@ -99,7 +99,7 @@ def _run(config: NodeConfig, settings: Settings, log: LogWriter, stack: contextl
     stack.callback(clients.close)
     selector.register(signals.fileno(), READ, signals)
     selector.register(storage.fileno(), READ, storage)
-    _announce(config, settings, directory, storage.name, log)
+    _announce(config, settings, directory, str(storage_choice), log)
     files, wall_ns = directory.files(), clock.wall_ns()
     node = Node(config, random.Random(int.from_bytes(os.urandom(16))), clock.now_ns())
     gc.freeze()  # what start-up built lives as long as the process
@@ -115,15 +115,13 @@ def _client_address(settings: Settings, client_socket: socket.socket) -> str:
     return format_address(host, client_socket.getsockname()[1])
 
 
-def _announce(
-    config: NodeConfig, settings: Settings, directory: DataDirectory, storage_name: str, log: LogWriter
-) -> None:
+def _announce(config: NodeConfig, settings: Settings, directory: DataDirectory, storage: str, log: LogWriter) -> None:
     """The first lines of a log."""
     log.log("info", f"walrus-node {config.version}, process {os.getpid()}, Python {sys.version.split()[0]}")
     log.log("info", f"raft on {settings.raft_host}, told to peers as {config.advertise_address}")
     log.log("info", f"clients on {settings.client_host}, reached at {config.client_address}")
     log.log("info", f"data directory: {directory.path}")
-    log.log("info", f"storage driver: {storage_name}")
+    log.log("info", f"storage driver: {storage}")
     if config.join:
         log.log("info", f"joining through {', '.join(config.join)}")
     for warning in settings.warnings:

@@ -1,8 +1,12 @@
 """What the runtime asks of a storage driver, and the two threads that any blocking one runs in.
 
-Writes, truncations and removals go through one thread, in the order given, a batch at a time: everything
-that queued while the disk was busy shares the next syncs. Reads have a thread of their own, so that a read
-never waits behind a sync. Completions travel back through one descriptor.
+A driver is given the core's storage actions: write at an offset (durably: the data sync is part of it, and so is the
+reservation of the file's next blocks), cut, rename, remove, read. Listing is start-up's business, before any driver
+runs (:meth:`walrus.io.datadir.DataDirectory.files`). Two drivers and the simulated disk pass one suite of tests.
+
+In a blocking driver changes go through one thread, in the order given, a batch at a time: everything that queued
+while the disk was busy shares the next syncs. Reads have a thread of their own, so that a read never waits behind
+a sync. Completions travel back through one descriptor.
 """
 
 import queue
@@ -11,14 +15,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
-from walrus.core.actions import Delete, Read, Truncate, Write
+from walrus.core.actions import Delete, Read, Rename, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
 from walrus.io.source import FIRST, Source
 from walrus.io.wakeup import Wakeup
 
 _T = TypeVar("_T")
 
-Change = Write | Truncate | Delete
+Change = Write | Truncate | Delete | Rename
 """An action that completes as ``WriteCompleted`` or ``WriteFailed``."""
 
 StorageAction = Change | Read

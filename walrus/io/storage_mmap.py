@@ -5,11 +5,9 @@ Facts of the operating system and of CPython that this relies on:
 - A store into a shared map whose block was never reserved kills the process (SIGBUS) when the disk is full,
   so blocks are reserved with ``posix_fallocate`` before a range is mapped; the lack of room is then an
   error here.
+- CPython's ``mmap`` duplicates the descriptor it is given: an open file takes two.
 - ``fdatasync`` writes pages dirtied through a map as well, and releases the interpreter lock;
   ``mmap.flush`` does the first but not the second.
-- After a failed sync the kernel may mark the lost pages clean: a second sync would succeed and prove
-  nothing. The path is therefore broken for the rest of the process's life.
-- A new file's directory entry is durable only after a sync of the directory.
 - ``pread`` sees what was stored through a map (one page cache), so reads need no map.
 """
 
@@ -21,16 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from walrus.core.actions import Delete, Read, Write
+from walrus.core.actions import Delete, Read, Rename, Truncate
 from walrus.core.events import ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
-from walrus.io.datadir import sync_directory
 from walrus.io.errors import describe
+from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, reserve
 from walrus.io.storage import Change
 
-_GROWTH_BYTES_MIN: Final = 64 * 1024
-_GROWTH_BYTES_MAX: Final = 8 * 1024 * 1024
-_PAGE_BYTES: Final = 4096
-_OPEN_FILES_MAX: Final = 128  # twice as many descriptors: CPython's mmap duplicates the one it is given
 _SYNC_THREADS: Final = 4  # the journal of a file system commits syncs of several files together
 _PARALLEL_FILES_MIN: Final = 4
 
@@ -72,9 +66,9 @@ class MappedFiles:
     name = "mmap"
 
     def __init__(self, root: Path) -> None:
-        self._root = os.fspath(root)
+        self._directory = Directory(os.fspath(root))
         self._open: OrderedDict[str, _File] = OrderedDict()
-        self._broken: dict[str, str] = {}  # path or directory -> error of the sync that failed
+        self._doubts = Doubts()
         self._pool: ThreadPoolExecutor | None = None
 
     def apply(self, batch: Sequence[Change]) -> list[WriteCompleted | WriteFailed]:
@@ -98,7 +92,7 @@ class MappedFiles:
 
     def read(self, action: Read) -> ReadCompleted | ReadFailed:
         try:
-            fd = os.open(self._absolute(action.path), os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self._directory.absolute(action.path), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return ReadCompleted(action.token, os.pread(fd, action.length, action.offset))
             finally:
@@ -113,63 +107,79 @@ class MappedFiles:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _absolute(self, path: str) -> str:
-        return f"{self._root}/{path}"
-
     def _change(self, change: Change, touched: _Batch) -> None:
+        """Carry out one change but for its syncs; raises OSError, also when an earlier sync has failed."""
         if isinstance(change, Delete):
             self._delete(change.path, touched)
-            return
-        file = self._opened(change.path, touched, create=isinstance(change, Write))
-        touched.dirty[change.path] = file
-        if isinstance(change, Write):
-            touched.cut.pop(change.path, None)
-            _store(file, change.offset, change.data)
-        else:
+        elif isinstance(change, Rename):
+            self._rename(change, touched)
+        elif isinstance(change, Truncate):
+            file = self._opened(change.path, touched, create=False)
+            touched.dirty[change.path] = file
             touched.cut[change.path] = None
             file.unmap()
             os.ftruncate(file.fd, change.size)
             file.size = change.size
+        else:
+            file = self._opened(change.path, touched, create=True)
+            touched.dirty[change.path] = file
+            touched.cut.pop(change.path, None)
+            _store(file, change.offset, change.data)
 
     def _opened(self, path: str, touched: _Batch, create: bool) -> _File:
         """Return the open file of ``path``; raises OSError, also when an earlier sync of it has failed."""
+        self._refuse_doubtful(path)
         file = self._open.get(path)
         if file is not None:
             self._open.move_to_end(path)
-        directory = os.path.dirname(path)
-        self._refuse_broken(path)
-        if file is None:
-            flags = os.O_RDWR | os.O_CLOEXEC
-            try:
-                fd = os.open(self._absolute(path), flags)
-            except FileNotFoundError:
-                if not create:
-                    raise
-                self._refuse_broken(directory)
-                fd = os.open(self._absolute(path), flags | os.O_CREAT, 0o644)
-                touched.entries[path] = directory
-            file = self._open[path] = _File(path, fd)
+            return file
+        try:
+            fd = self._directory.open(path)
+        except FileNotFoundError:
+            if not create:
+                raise
+            self._refuse_doubtful(os.path.dirname(path))
+            fd = self._directory.create(path)
+            touched.entries[path] = os.path.dirname(path)
+        file = self._open[path] = _File(path, fd)
         return file
 
-    def _refuse_broken(self, path: str) -> None:
-        reason = self._broken.get(path)
-        if reason is not None:
-            raise OSError(f"an earlier sync of {path or '.'} failed ({reason}), so what it holds is unknown")
+    def _refuse_doubtful(self, path: str) -> None:
+        reason = self._doubts.about(path)
+        if reason:
+            raise OSError(reason)
 
     def _delete(self, path: str, touched: _Batch) -> None:
-        directory = os.path.dirname(path)
-        self._refuse_broken(directory)
+        self._refuse_doubtful(os.path.dirname(path))
+        self._let_go(path, touched)
+        if self._directory.remove(path):  # else gone durably: an earlier removal synced the directory, or start-up did
+            touched.entries[path] = os.path.dirname(path)
+            self._doubts.removed(path)
+
+    def _rename(self, change: Rename, touched: _Batch) -> None:
+        """What the file holds is synced first: a name that outlives a crash must not lead to less."""
+        for path in (change.path, os.path.dirname(change.path), os.path.dirname(change.to)):
+            self._refuse_doubtful(path)
+        file = touched.dirty.get(change.path)
+        if file is not None:
+            failed = _sync_files([file], touched.cut)
+            if failed:
+                touched.errors.update(failed)
+                self._doubts.add(change.path, failed[change.path])
+                self._refuse_doubtful(change.path)
+        self._let_go(change.path, touched)
+        self._let_go(change.to, touched)
+        self._directory.rename(change.path, change.to)
+        self._doubts.removed(change.to)
+        for path in (change.path, change.to):
+            touched.entries[path] = os.path.dirname(path)
+
+    def _let_go(self, path: str, touched: _Batch) -> None:
         file = self._open.pop(path, None)
         if file is not None:
             file.close()
         touched.dirty.pop(path, None)
         touched.cut.pop(path, None)
-        try:
-            os.unlink(self._absolute(path))
-        except FileNotFoundError:
-            return  # gone, and durably so: an earlier removal synced the directory or start-up did
-        touched.entries[path] = directory
-        self._broken.pop(path, None)
 
     def _sync(self, touched: _Batch) -> None:
         """Make everything durable: one sync per file, then one per directory; fills ``touched.errors``."""
@@ -182,13 +192,15 @@ class MappedFiles:
             shares = [files[share::_SYNC_THREADS] for share in range(_SYNC_THREADS)]
             for errors in self._pool.map(_sync_files, shares, [touched.cut] * _SYNC_THREADS):
                 touched.errors.update(errors)
+        for path, reason in touched.errors.items():
+            self._doubts.add(path, reason)
         for directory in dict.fromkeys(touched.entries.values()):
+            entries = [path for path, parent in touched.entries.items() if parent == directory]
             try:
-                sync_directory(self._absolute(directory))
-            except OSError as error:
-                reason = self._broken[directory] = describe(error)
-                touched.errors.update({path: reason for path, parent in touched.entries.items() if parent == directory})
-        self._broken.update(touched.errors)
+                self._directory.sync_parents(entries[0])
+            except SyncFailed as error:
+                self._doubts.add(directory, error.reason)
+                touched.errors.update(dict.fromkeys(entries, error.reason))
 
     def _shrink(self, touched: _Batch) -> None:
         """Close what was truncated or broke, then the least recently used beyond the limit."""
@@ -196,7 +208,7 @@ class MappedFiles:
             file = self._open.pop(path, None)
             if file is not None:
                 file.close()
-        while len(self._open) > _OPEN_FILES_MAX:
+        while len(self._open) > OPEN_FILES_MAX:
             self._open.popitem(last=False)[1].close()
 
 
@@ -204,36 +216,15 @@ def _store(file: _File, offset: int, data: bytes) -> None:
     """Copy ``data`` into the map, reserving blocks and mapping anew where needed; raises OSError."""
     end = offset + len(data)
     if file.view is None or end > file.size:
-        _reserve(file, end)
+        _map(file, end)
     if data and file.view is not None:
         file.view[offset:end] = data
 
 
-def _reserve(file: _File, end: int) -> None:
-    """Map at least ``end`` bytes of ``file``, all reserved on the disk.
-
-    Files grow in steps that double from 64 KiB to 8 MiB; when the disk has no room for a step, by what is
-    needed. A failure leaves the file at its old size.
-    """
+def _map(file: _File, end: int) -> None:
+    """Map at least ``end`` bytes of ``file``, all of them reserved on the disk; raises OSError."""
     file.unmap()
-    old_size = file.size
-    if end > old_size:
-        step = old_size + min(max(old_size, _GROWTH_BYTES_MIN), _GROWTH_BYTES_MAX)
-        exact = -(-end // _PAGE_BYTES) * _PAGE_BYTES
-        sizes = [step, exact] if step > exact else [exact]
-    else:
-        sizes = [old_size]
-    for attempt, size in enumerate(sizes, 1):
-        try:
-            if size:
-                os.posix_fallocate(file.fd, 0, size)
-        except OSError:
-            os.ftruncate(file.fd, old_size)  # gives back the part that was reserved before room ran out
-            if attempt == len(sizes):
-                raise
-        else:
-            file.size = size
-            break
+    file.size = reserve(file.fd, file.size, end)
     if file.size:
         file.view = mmap.mmap(file.fd, file.size)
 

@@ -103,6 +103,15 @@ class Damage:
         """The node removed the file."""
         self.wounds = [wound for wound in self.wounds if wound.path != path]
 
+    def renamed(self, path: str, to: str) -> None:
+        """The node gave the file another name: what is wrong with it goes along."""
+        if path != to:
+            self.removed(to)
+        for wound in self.wounds:
+            if wound.path == path:
+                wound.path = to
+                self.hurt.setdefault(to, wound.kind)
+
 
 def is_segment(path: str) -> bool:
     """Whether ``path`` is a copy of a segment."""
