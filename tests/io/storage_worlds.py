@@ -214,4 +214,4 @@ def small_tmpfs(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", directory], check=True)
+        subprocess.run(["umount", "--lazy", directory], check=True)  # a ring lets go of its files a little later

@@ -11,8 +11,7 @@ LEARNER and FOLLOWER follow the newest configuration in the log. Pre-votes ask w
 won before anyone's term is disturbed (dissertation 9.6); a voter that hears from a leader grants neither kind
 (4.2.3) unless that leader hands over (3.10); a leader that hears from no quorum stops leading (6.2).
 
-The parent calls one method per event, writes what :meth:`Raft.drain` returns, and reports durable writes
-back.
+The parent calls one method per event, writes what :meth:`Raft.drain` returns, and reports durable writes back.
 """
 
 from walrus.core.config import Deadline, NodeConfig
