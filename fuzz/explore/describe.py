@@ -16,6 +16,11 @@ def describe(label: tuple[Any, ...], posted: list[Posted]) -> str:
         case ("deliver", number):
             post = posted[number]
             return f"node {post.to} receives from {_who(post.sender)}: {says(post)}"
+        case ("repeat", number):
+            post = posted[number]
+            return f"node {post.to} receives from {_who(post.sender)}, and will again: {says(post)}"
+        case ("receive", number):
+            return f"the client receives from node {posted[number].sender}: {says(posted[number])}"
         case ("commit", number):
             return f"committed: {says(posted[number])}"
         case ("apply", node, Entry() as entry):
@@ -32,8 +37,6 @@ def describe(label: tuple[Any, ...], posted: list[Posted]) -> str:
             return f"node {node} crashes for good{_files(landed, 'still written')}"
         case ("start", node):
             return f"node {node} starts"
-        case ("replace", node):
-            return f"node {node} comes back with an empty disk, and joins anew"
         case ("elect", node, term):
             return f"node {node} is elected in term {term}"
         case ("tick", node, live):

@@ -13,7 +13,7 @@ Safety (:meth:`Invariants.check`, :meth:`Invariants.committed`):
 - *cursors* only move forward, and pass no record that was not handed to the client.
 
 Liveness (:meth:`Invariants.healthy`): from every state a healthy one can be reached with no more faults. Healthy is:
-the last segment is OPEN, its writer runs and waits for nothing. Excused is a cluster that has lost too much.
+the last segment is OPEN, its writer runs and waits for nothing, no PUT waits for its answer. Excused is a cluster that has lost too much.
 """
 
 from fuzz.explore.log import Logs
@@ -85,7 +85,9 @@ class Invariants:
         if last.state != OPEN or writer is None or writer.incarnation != last.writer[2]:
             return False
         found = next((w for w in writer.writing if w.segment == last.number), None)
-        return found is not None and len(found.acked) == found.length < self._scope.segment_entries
+        if found is None or any(ended > 0 for ended in rest.records):
+            return False
+        return len(found.acked) == found.length < self._scope.segment_entries
 
 
 def _one_writer(faces: tuple[Face, ...], segment: Segment) -> str:

@@ -22,7 +22,7 @@ from fuzz.explore.canonical import Canon
 from fuzz.explore.sharedlog import LOG, AlwaysLease, SharedLogGroup, SharedLogRaft, ToldLeases
 from fuzz.explore.views import Face, View, view_of
 from walrus.core import events as ev
-from walrus.core import fetcher, gets, proposals
+from walrus.core import cursors, fetcher, gets, proposals
 from walrus.core import node as node_module
 from walrus.core import running as running_module
 from walrus.core.actions import Delete, Read, Send, Stop, Truncate, Write
@@ -113,7 +113,7 @@ def scope_world() -> Iterator[None]:
         (running_module, "LeaseTable", ToldLeases), (node_module, "Running", ScopeRunning),
         (recovery, "RESEND_NS", 0), (recovery, "SPARES_AFTER_NS", 0), (repair, "ASK_AGAIN_NS", 0),
         (upkeep, "RESEND_NS", 0), (writer, "PROBE_AFTER_NS", 0), (proposals, "RESEND_AFTER_NS", 0),
-        (fetcher, "ASK_AGAIN_NS", 0), (gets, "ASK_AGAIN_NS", 0),
+        (fetcher, "ASK_AGAIN_NS", 0), (gets, "ASK_AGAIN_NS", 0), (cursors, "SETTLE_NS", 0),
     )  # fmt: skip
     with ExitStack() as stack:
         for module, name, value in changes:

@@ -12,8 +12,9 @@ from walrus.core.segment.messages import DONE, UNKNOWN
 # What has become of a record, where it is not the number of the request under way.
 UNSENT: Final = 0
 STORED: Final = -1
-OPEN_ENDED: Final = -2
+OPEN_ENDED: Final = -2  # its node said so, or crashed
 NONE: Final = -3
+NODES: Final = 16  # a request's number is so many times its place among all, plus the node that was asked
 ENDED: Final = {DONE: STORED, UNKNOWN: OPEN_ENDED}
 
 
@@ -29,6 +30,7 @@ class Rest(NamedTuple):
     crashes: int
     kills: int
     lost_files: int
+    repeats: int
     gets: int
     dead: tuple[int, ...]  # nodes that never start again
     records: tuple[int, ...]  # of the client: UNSENT, the number of the request under way, or how it ended
@@ -37,12 +39,17 @@ class Rest(NamedTuple):
     handed: tuple[int, ...]  # absolute offsets that the client got by GET
     burnt: tuple[tuple[Member, int, int], ...]  # (member, segment, length) of copies that were lost
 
+    def without(self, node: int) -> "Rest":
+        """The node has crashed: what was asked of it is not answered any more."""
+        records = tuple(OPEN_ENDED if ended > 0 and ended % NODES == node else ended for ended in self.records)
+        return self._replace(records=records)
+
     @staticmethod
     def first(scope: Scope) -> "Rest":
         """At the beginning of a scope."""
         return Rest(
             0, 1, scope.leader, scope.elections, scope.suspicions, scope.ticks, scope.crashes, scope.kills,
-            scope.lost_files, scope.gets, (), (UNSENT,) * scope.records, 0, (), (), (),
+            scope.lost_files, scope.repeats, scope.gets, (), (UNSENT,) * scope.records, 0, (), (), (),
         )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ class Scope:
     crashing: tuple[int, ...] = ()  # empty: all nodes
     kills: int = 0  # crashes without a restart
     lost_files: int = 0  # crashes that take all segment files of the node along
+    repeats: int = 0  # messages that arrive and arrive again
     prompt_disks: tuple[int, ...] = ()  # nodes whose disk does at once what it is asked for
     last_segment: int = 2  # nothing is put into later ones
     small: bool = True  # it ends in seconds, and is run by the tests
@@ -34,6 +35,7 @@ class Scope:
         """What may befall the cluster, in words."""
         counted = [
             (self.records, "PUT"), (self.gets, "GET"), (self.crashes, "crash"), (self.kills, "crash for good"),
+            (self.lost_files, "loss of a node's segment files"), (self.repeats, "message that comes twice"),
             (self.elections, "needless election"), (len(self.suspicions), "false suspicion"),
             (self.ticks, "early timer"),
         ]  # fmt: skip

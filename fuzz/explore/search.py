@@ -45,7 +45,7 @@ class Outcome:
     states: int
     transitions: int
     depth: int  # the greatest number of steps from the beginning
-    seconds: float
+    seconds: float  # of this process on a core
     memory_mb: int  # of this process, at its greatest
     complete: bool  # False: cut before all states were visited
     problem: str = ""
@@ -80,7 +80,7 @@ class Search:
 
     def run(self) -> Outcome:
         """Visit all states, or as many as the bound allows."""
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         problem, where, label = "", 0, ()
         while not problem and self._expanded < len(self._states) <= self._most:
             problem, label = self._expand(self._expanded)
@@ -97,7 +97,7 @@ class Search:
                 problem, path = STUCK, self._path(stuck)
         return Outcome(
             self._name, len(self._states), self._transitions, self._depth(len(self._states) - 1),
-            time.perf_counter() - began_s, _memory_mb(), self._expanded == len(self._states), problem, tuple(path),
+            time.process_time() - began_s, _memory_mb(), self._expanded == len(self._states), problem, tuple(path),
         )  # fmt: skip
 
     def _expand(self, number: int) -> tuple[str, Label]:

@@ -26,10 +26,10 @@ from fuzz.explore.invariants import Invariants
 from fuzz.explore.log import REFUSED, Logs, base_of
 from fuzz.explore.machine import BROKEN, Event, Machine, Machines
 from fuzz.explore.network import CLIENT, Posts, from_client, worthless
-from fuzz.explore.rest import ENDED, NONE, UNSENT, Rest, flat
+from fuzz.explore.rest import ENDED, NODES, NONE, UNSENT, Rest, flat
 from fuzz.explore.scope import Scope
 from fuzz.explore.sharedlog import CLUSTER, LOG
-from fuzz.explore.views import TOPIC, View
+from fuzz.explore.views import TOPIC, Face, View
 from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import Seal
 from walrus.core.peer import Propose
@@ -49,11 +49,11 @@ class Step(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a step of a machine sent: messages by number, answers to the client's requests."""
+    """What a step of a machine sent: messages by number, answers to the client's PUTs."""
 
     messages: tuple[int, ...]
     proposals: tuple[int, ...]
-    answers: tuple[PutsDone | GetDone, ...]
+    answers: tuple[PutsDone, ...]
 
 
 NOTHING: Final = Effect((), (), ())
@@ -128,9 +128,16 @@ class World:
             if post.to == LOG:
                 busy = True
                 self._commit(steps, state, rest, number)
+            elif post.to == CLIENT:
+                busy = True
+                self._receive(steps, state, rest, number)
             elif views[self.place[post.to]].face.up:
                 busy = True
-                self._step(steps, state, self.place[post.to], ("deliver", number), ("message", post.data), taken=number)
+                place, event = self.place[post.to], ("message", post.data)
+                self._step(steps, state, place, ("deliver", number), event, taken=number)
+                if rest.repeats:
+                    now = rest._replace(repeats=rest.repeats - 1)
+                    self._step(steps, state, place, ("repeat", number), event, rest=now, fault=True)
         entries = self.logs.logs[rest.log].entries
         applied_before = len(self.logs.base)
         for place, view in enumerate(views):
@@ -170,8 +177,7 @@ class World:
         for to, data in sent:
             decoded = decode_message(data)
             says = decoded[1] if decoded is not None else None
-            if to == CLIENT:
-                assert isinstance(says, PutsDone | GetDone)
+            if to == CLIENT and isinstance(says, PutsDone):
                 answers.append(says)
             elif to == LOG:
                 proposals.add(self.posts.post(LOG, says.command if isinstance(says, Propose) else data))
@@ -200,16 +206,14 @@ class World:
         after, effect, problem = self._machine_step(number, event, self._floor(state, place))
         now = rest or self.rests[state[-1]]
         before, view = self.views[number].face, self.views[after].face
-        posted: list[int] = []
         if effect.answers or view.writing != before.writing:
-            now, posted, wrong = self._noted(now, place, view.writing, effect)
-            problem = problem or wrong
+            now = _noted(now, view, effect)
         machines = (*state[:place], after, *state[place + 1 : -2])
         net = state[-2]
         if taken >= 0 or effect is not NOTHING or after != number or now.crashes != self.rests[state[-1]].crashes:
             messages = set(self.posts.nets[net].messages)
             messages.discard(taken)
-            messages.update(effect.messages, posted)
+            messages.update(effect.messages)
             messages.update(p for p in effect.proposals if self._may_commit(now, p))
             net = self._net(machines, now, messages)
         found = (*machines, net, self.rest_number(now))
@@ -222,7 +226,7 @@ class World:
         restarts = rest.crashes > 0
         for number in messages:
             post = self.posts.posted[number]
-            if post.to != LOG:
+            if post.to not in (LOG, CLIENT):
                 if post.to in rest.dead:
                     continue
                 to = machines[self.place[post.to]]
@@ -249,35 +253,21 @@ class World:
     def _may_commit(self, rest: Rest, proposal: int) -> bool:
         return self.logs.commit(rest.log, self.posts.posted[proposal].data, rest.term) != REFUSED
 
-    def _noted(
-        self, rest: Rest, place: int, writing: tuple[Any, ...], effect: Effect
-    ) -> tuple[Rest, list[int], str]:  # fmt: skip
-        """The client and the explorer's memory take note of what was answered and acknowledged."""
-        acked = list(rest.acked)
-        for found in writing:
-            acked += [()] * (found.segment - len(acked))
-            if len(found.acked) > len(acked[found.segment - 1]):
-                acked[found.segment - 1] = found.acked
-        rest = rest._replace(acked=tuple(acked))
-        posted = []
+    def _receive(self, steps: list[Step], state: State, rest: Rest, number: int) -> None:
+        """An answer to a GET reaches the client, who tells that it did."""
+        post = self.posts.posted[number]
+        done: GetDone = post.says
+        messages = set(self.posts.nets[state[-2]].messages) - {number}
         problem = ""
-        for answer in effect.answers:
-            if isinstance(answer, PutsDone):
-                records = list(rest.records)
-                for request in range(answer.rid, answer.rid + answer.count):
-                    if request in records:
-                        ended = UNSENT if answer.status == MOVED else ENDED.get(answer.status, NONE)
-                        records[records.index(request)] = ended
-                rest = rest._replace(records=tuple(records))
-            elif answer.status == DONE:
-                known = flat(rest, self.logs.logs[rest.log].metadata)
-                if known[answer.offset : answer.offset + 1] != (answer.payload,):
-                    problem = f"GET handed out {answer.payload!r} as record {answer.offset}; acknowledged: {known!r}"
-                rest = rest._replace(handed=tuple(sorted({*rest.handed, answer.offset})))
-                node = self.nodes[place]
-                told = GetDelivered(TOPIC, answer.segment, answer.offset, True)
-                posted.append(self.posts.post(node, from_client(CLUSTER, node, told)))
-        return rest, posted, problem
+        if done.status == DONE:
+            known = flat(rest, self.logs.logs[rest.log].metadata)
+            if known[done.offset : done.offset + 1] != (done.payload,):
+                problem = f"GET handed out {done.payload!r} as record {done.offset}; acknowledged: {known!r}"
+            rest = rest._replace(handed=tuple(sorted({*rest.handed, done.offset})))
+            told = GetDelivered(TOPIC, done.segment, done.offset, True)
+            messages.add(self.posts.post(post.sender, from_client(CLUSTER, post.sender, told)))
+        found = (*state[:-2], self._net(state[:-2], rest, messages), self.rest_number(rest))
+        steps.append(Step(("receive", number), found, problem or self._check(found), fault=False))
 
     def _commit(self, steps: list[Step], state: State, rest: Rest, number: int) -> None:
         log = self.logs.commit(rest.log, self.posts.posted[number].data, rest.term)
@@ -303,10 +293,11 @@ class World:
         record = rest.records.index(UNSENT) if UNSENT in rest.records else -1
         if record < 0 and not rest.gets:
             return
-        rid = rest.sends + 1
+        sends = rest.sends + 1
         payload = b"%c" % (97 + record)
         for place, view in enumerate(views):
             node = self.nodes[place]
+            rid = sends * NODES + node
             for writing in view.face.writing:
                 segment = writing.segment
                 if segment > self.scope.last_segment:
@@ -314,12 +305,12 @@ class World:
                 if record >= 0:
                     data = from_client(CLUSTER, node, ForwardPuts(rid, TOPIC, segment, [payload]))
                     records = (*rest.records[:record], rid, *rest.records[record + 1 :])
-                    now = rest._replace(records=records, sends=rid)
+                    now = rest._replace(records=records, sends=sends)
                     label = ("put", payload, node, segment)
                     self._step(steps, state, place, label, ("message", data), rest=now, fault=True)
                 if rest.gets:
                     data = from_client(CLUSTER, node, ForwardGet(rid, TOPIC, segment))
-                    now = rest._replace(gets=rest.gets - 1, sends=rid)
+                    now = rest._replace(gets=rest.gets - 1, sends=sends)
                     self._step(
                         steps, state, place, ("get", node, segment), ("message", data), rest=now, fault=True
                     )  # fmt: skip
@@ -335,7 +326,7 @@ class World:
             for landed in _subsets(view.writes):
                 for lost in ((), tuple(files)) if rest.lost_files and files else ((),):
                     event = ("crash", landed, lost)
-                    now = rest._replace(lost_files=rest.lost_files - bool(lost))
+                    now = rest.without(node)._replace(lost_files=rest.lost_files - bool(lost))
                     if lost:
                         burnt = [(view.face.member, segment, len(held)) for segment, held in view.face.durable]
                         now = now._replace(burnt=tuple(sorted({*rest.burnt, *burnt})))
@@ -390,6 +381,22 @@ class World:
         if problem or self.views[after].begun != self.views[number].begun:
             label = ("tick", self.nodes[place], live)
             self._step(steps, state, place, label, ("tick", live), rest=rest, fault=fault)
+
+
+def _noted(rest: Rest, view: Face, effect: Effect) -> Rest:
+    """The client and the explorer's memory take note of what was answered and acknowledged."""
+    acked = list(rest.acked)
+    for found in view.writing:
+        acked += [()] * (found.segment - len(acked))
+        if len(found.acked) > len(acked[found.segment - 1]):
+            acked[found.segment - 1] = found.acked
+    records = list(rest.records)
+    for answer in effect.answers:
+        for request in range(answer.rid, answer.rid + answer.count):
+            if request in records:
+                ended = UNSENT if answer.status == MOVED else ENDED.get(answer.status, NONE)
+                records[records.index(request)] = ended
+    return rest._replace(acked=tuple(acked), records=tuple(records))
 
 
 def _subsets(paths: tuple[str, ...]) -> list[tuple[str, ...]]:
