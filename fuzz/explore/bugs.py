@@ -23,7 +23,8 @@ RULES: Final[dict[str, tuple[str, ...]]] = {
     "5 rollover": ("seal-before-drain", "moved-after-sent", "seal-during-set-change", "rollover-unconditional"),
     "8 trust": ("lost-copy-counted", "lost-copy-trusted", "note-after-acknowledgement"),
     "9 set changes": (
-        "set-change-too-early", "no-joint-quorum", "set-change-given-up", "old-stay-counted", "dropped-at-replay",
+        "set-change-too-early", "no-joint-quorum", "set-change-given-up", "set-change-unconditional",
+        "old-stay-counted", "dropped-at-replay",
         "sealed-set-change-unproved",
     ),
     "11 cursors": ("cursor-commit-unconditional", "cursor-past-outstanding", "dirty-read"),

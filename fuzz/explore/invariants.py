@@ -13,7 +13,8 @@ Safety (:meth:`Invariants.check`, :meth:`Invariants.committed`):
 - *cursors* only move forward, and pass no record that was not handed to the client.
 
 Liveness (:meth:`Invariants.healthy`): from every state a healthy one can be reached with no more faults. Healthy is:
-the last segment is OPEN, its writer runs and waits for nothing, no PUT waits for its answer. Excused is a cluster that has lost too much.
+the last segment is OPEN, its writer runs and waits for nothing, no PUT waits for its answer. Excused is a cluster that
+has lost too much.
 """
 
 from fuzz.explore.log import Logs

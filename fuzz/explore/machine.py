@@ -21,8 +21,8 @@ import msgspec
 from fuzz.explore.canonical import Canon
 from fuzz.explore.sharedlog import LOG, AlwaysLease, SharedLogGroup, SharedLogRaft, ToldLeases
 from fuzz.explore.views import Face, View, view_of
-from walrus.core import events as ev
 from walrus.core import cursors, fetcher, gets, proposals
+from walrus.core import events as ev
 from walrus.core import node as node_module
 from walrus.core import running as running_module
 from walrus.core.actions import Delete, Read, Send, Stop, Truncate, Write
@@ -247,11 +247,10 @@ class Machines:
         self._data: list[bytes] = []
         self._known: dict[bytes, int] = {}
         self._canon: Canon | None = None
-        self.computed = 0
 
     def add(self, machine: Machine) -> int:
         """The number of this machine's content."""
-        content, rids = self._content(machine)
+        content, rids = self.content(machine)
         digest = hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).digest()
         found = self._known.get(digest)
         if found is None:
@@ -269,17 +268,22 @@ class Machines:
 
     def step(self, number: int, event: Event, rid: int) -> tuple[int, list[tuple[int, bytes]]]:
         """The machine after ``event``, and what it sent; ``rid`` is the greatest of its request numbers in messages."""
-        self.computed += 1
         machine = self.get(number)
+        sent = self.carry_out(machine, event, rid, self.views[number].rids)
+        return self.add(machine), sent
+
+    def carry_out(
+        self, machine: Machine, event: Event, rid: int, rids: frozenset[int]
+    ) -> list[tuple[int, bytes]]:  # fmt: skip
+        """Let a machine that knows the request numbers ``rids`` take an event."""
         if machine.node is not None:
-            out = machine.node.out
-            out._last_rid = max(rid, machine.running.me[2] << 40, *self.views[number].rids)
+            machine.node.out._last_rid = max(rid, machine.running.me[2] << 40, *rids)
         sent = machine.take(event)
         while machine.flying and machine.node_id in self._prompt_disks:
             sent += machine.take(("wrote", min(machine.flying)))
-        return self.add(machine), sent
+        return sent
 
-    def _content(self, machine: Machine) -> tuple[Any, frozenset[int]]:
+    def content(self, machine: Machine) -> tuple[Any, frozenset[int]]:
         """What decides all that this machine will do, and the request numbers in it."""
         disk = sorted(machine.files.items())
         if machine.node is None:

@@ -91,8 +91,9 @@ def markdown(
         lines += ["", "## Clauses taken out", "", "| rule | bug | scope | steps | states | seconds |"]
         lines += ["|---|---|---|---:|---:|---:|"]
         lines += [
-            f"| {', '.join(c.rules) or 'other'} | {c.bug} | {c.outcome.scope} | "
-            f"{len(c.outcome.path) if c.caught else '**not caught**'} | {c.outcome.states:,} | {c.outcome.seconds:.1f} |"
+            f"| {', '.join(c.rules) or 'other'} | {c.bug} | {c.outcome.scope} "
+            f"| {len(c.outcome.path) if c.caught else '**not caught**'} | {c.outcome.states:,} "
+            f"| {c.outcome.seconds:.1f} |"
             for c in sorted(catches, key=lambda c: c.rules)
         ]
     return "\n".join(lines) + "\n"

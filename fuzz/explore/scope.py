@@ -39,4 +39,4 @@ class Scope:
             (self.elections, "needless election"), (len(self.suspicions), "false suspicion"),
             (self.ticks, "early timer"),
         ]  # fmt: skip
-        return ", ".join(f"{count} × {what}" for count, what in counted if count)
+        return ", ".join(f"{count} x {what}" for count, what in counted if count)

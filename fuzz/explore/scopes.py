@@ -52,7 +52,7 @@ SMALL: Final[tuple[Scope, ...]] = (
     Scope(
         "growth", "A segment grows from one copy to two and to three.",
         members=(1,), records=1, suspicions=((1, 3),), prompt_disks=_ALL,
-        catches=("no-joint-quorum", "set-change-too-early", "set-change-given-up"),
+        catches=("no-joint-quorum", "set-change-too-early", "set-change-given-up", "set-change-unconditional"),
     ),
     Scope(
         "growth-restart", "A segment grows from one copy to two, and the new member crashes.",
@@ -77,7 +77,7 @@ SMALL: Final[tuple[Scope, ...]] = (
     Scope(
         "sealed-growth", "A sealed segment gets a second copy, whose node crashes.",
         nodes=_TWO, members=(1,), records=1, segment_entries=1, crashes=1, crashing=(2,), prompt_disks=(1,),
-        last_segment=1, catches=("sealed-set-change-unproved", "hold-not-noted"),
+        last_segment=1, catches=("sealed-set-change-unproved",),
     ),
     Scope(
         "cursor", "Records are read by GET across a rollover.",
@@ -124,7 +124,6 @@ LARGE: Final[tuple[Scope, ...]] = (
     Scope(
         "replacement-sealing", "The writer dies and a member loses its file; a spare takes its place while SEALING.",
         nodes=_FOUR, records=1, kills=1, crashes=1, crashing=(1, 3), lost_files=1, prompt_disks=_FOUR, small=False,
-        catches=("spare-drops-fence",),
     ),
     Scope(
         "lost-copy-of-three", "One member of three loses its file, and the segment is recovered.",
@@ -133,7 +132,7 @@ LARGE: Final[tuple[Scope, ...]] = (
     Scope(
         "late-drop", "A member is taken out of the set and comes back, and hears late that it was out.",
         members=_TWO, records=1, suspicions=((1, 2), (1, 3)), prompt_disks=_ALL, small=False,
-        catches=("old-stay-counted", "set-change-unconditional"),
+        catches=("old-stay-counted",),
     ),
     Scope(
         "unknown-proposal-of-three", "The outcome of a replacement stays unknown while the segment is recovered.",

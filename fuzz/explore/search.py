@@ -6,6 +6,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 Label = tuple[Any, ...]
@@ -153,7 +154,7 @@ class Search:
         """What happens on the way to a state, in words."""
         chain = self._chain(number)
         words = []
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in pairwise(chain):
             steps = self._world.successors(self._states[before])
             label = next(step.label for step in steps if step.state == self._states[after])
             words.append(self._world.describe(label))

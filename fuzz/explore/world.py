@@ -282,9 +282,10 @@ class World:
             acked[command.segment - 1] = longest
             now = now._replace(acked=tuple(acked))
         problem = self.invariants.committed(rest, now)
+        # A proposal may be sent, and committed, again; as a rule it is refused then, and of no account any more.
         messages = {
             n for n in self.posts.nets[state[-2]].messages
-            if n != number and (self.posts.posted[n].to != LOG or self._may_commit(now, n))
+            if self.posts.posted[n].to != LOG or self._may_commit(now, n)
         }  # fmt: skip
         found = (*state[:-2], self._net(state[:-2], now, messages), self.rest_number(now))
         steps.append(Step(("commit", number), found, problem or self._check(found), fault=False))
