@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fuzz.explore.run import explore
-from fuzz.explore.scope import Scope
+from fuzz.explore.scopes import AnyScope
 from fuzz.explore.search import Outcome
 from fuzz.planted.bug import Bug
 from fuzz.planted.catalogue import BUGS
@@ -56,7 +56,7 @@ def rules_of(name: str) -> tuple[str, ...]:
     return tuple(rule for rule, names in RULES.items() if name in names)
 
 
-def table(scopes: Sequence[Scope], most_states: int, progress: Callable[[str], None]) -> list[Catch]:
+def table(scopes: Sequence[AnyScope], most_states: int, progress: Callable[[str], None]) -> list[Catch]:
     """Each scope with each bug that it is to catch."""
     catches = []
     for scope in scopes:

@@ -88,7 +88,14 @@ class Canon:
 
     def _collect_from(self, value: Any, tokens: set[int]) -> None:
         kind = type(value)
-        if kind is int or kind in _PLAIN or kind is array or kind is Replica or isinstance(value, (Enum, self.parts)):
+        if (
+            kind is int
+            or kind in _PLAIN
+            or kind is array
+            or kind is set
+            or kind is Replica
+            or isinstance(value, (Enum, self.parts))
+        ):
             return
         if kind in _SEQUENCES:
             for item in value:
@@ -124,6 +131,8 @@ class Canon:
             return value
         if kind in _SEQUENCES:
             return tuple([self._value(item) for item in value])
+        if kind is set:
+            return tuple(sorted(value))
         if kind in _MAPPINGS:
             return tuple(sorted([(self._value(k), self._value(v)) for k, v in value.items()], key=_first))
         if kind is array:

@@ -11,8 +11,7 @@ import click
 from fuzz.explore import report
 from fuzz.explore.bugs import Catch, bug_of, table
 from fuzz.explore.run import explore
-from fuzz.explore.scope import Scope
-from fuzz.explore.scopes import SCOPES
+from fuzz.explore.scopes import SCOPES, AnyScope
 from fuzz.explore.search import Outcome
 from fuzz.planted.bug import Bug, CannotPlant
 from walrus import __version__
@@ -24,7 +23,7 @@ _MOST_STATES: Final = 100_000_000
 @click.argument("names", metavar="[SCOPE]...", nargs=-1)
 @click.option("--list", "listed", is_flag=True, help="Say which scopes there are, and run nothing.")
 @click.option("--small", is_flag=True, help="Only those that end in seconds.")
-@click.option("--max-states", type=int, default=3_000_000, show_default=True, help="Cut a scope at so many states.")
+@click.option("--max-states", type=int, default=1_000_000, show_default=True, help="Cut a scope at so many states.")
 @click.option("--bug", "planted", metavar="NAME", help="Put this planted bug into the core first.")
 @click.option("--bugs", "all_bugs", is_flag=True, help="Also put in, one at a time, the bugs that each scope catches.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -65,7 +64,7 @@ def main(
 
 
 def _run(
-    scopes: Sequence[Scope], most: int, bug: Bug | None, outcomes: list[Outcome], catches: list[Catch], form: str,
+    scopes: Sequence[AnyScope], most: int, bug: Bug | None, outcomes: list[Outcome], catches: list[Catch], form: str,
     *, all_bugs: bool,
 ) -> bool:  # fmt: skip
     """Fill in what was found; False if it was interrupted."""
@@ -89,7 +88,7 @@ def _say(text: str) -> None:
         click.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
 
-def _chosen(names: tuple[str, ...], *, small: bool) -> list[Scope]:
+def _chosen(names: tuple[str, ...], *, small: bool) -> list[AnyScope]:
     known = {scope.name for scope in SCOPES}
     for name in names:
         if name not in known:

@@ -24,11 +24,6 @@ from fuzz.explore.views import TOPIC, Face, Payloads
 from walrus.core.metadata.commands import OPEN, SEALED
 from walrus.core.metadata.state import Segment, Topic, quorums
 
-CLAIMS = (
-    "one writer; replicas are prefixes; acknowledged records last, once each; sealed counts stable; reads and cursors "
-    "stay within the acknowledged; from everywhere the cluster can get well"
-)
-
 
 class Invariants:
     """Of one scope. Each check returns "" or what is wrong."""

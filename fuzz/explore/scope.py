@@ -1,6 +1,12 @@
 """What a scope allows to happen, and how often."""
 
 from dataclasses import dataclass, field
+from typing import Final
+
+CLAIMS: Final = (
+    "one writer; replicas are prefixes; acknowledged records last, once each; sealed counts stable; reads and cursors "
+    "stay within the acknowledged; from everywhere the cluster can get well"
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Scope:
     last_segment: int = 2  # nothing is put into later ones
     small: bool = True  # it ends in seconds, and is run by the tests
     catches: tuple[str, ...] = field(default=(), compare=False)
+    claims: str = CLAIMS
 
     @property
     def bounds(self) -> str:

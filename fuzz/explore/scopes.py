@@ -2,7 +2,10 @@
 
 from typing import Final
 
+from fuzz.explore.raft_scope import RAFT_LARGE, RAFT_SMALL, RaftScope
 from fuzz.explore.scope import Scope
+
+AnyScope = Scope | RaftScope
 
 _TWO: Final = (1, 2)
 _ALL: Final = (1, 2, 3)
@@ -45,9 +48,18 @@ SMALL: Final[tuple[Scope, ...]] = (
         catches=("epoch-reused",),
     ),
     Scope(
-        "lost-copy", "A member loses its file, and its segment is recovered.",
-        nodes=_TWO, members=_TWO, records=1, crashes=1, crashing=(2,), lost_files=1, suspicions=((2, 1),),
-        prompt_disks=(1,), catches=("lost-copy-counted", "lost-copy-trusted", "note-after-acknowledgement"),
+        "lost-copy",
+        "A member loses its file, and its segment is recovered.",
+        nodes=_TWO,
+        members=_TWO,
+        records=1,
+        crashes=1,
+        crashing=(2,),
+        lost_files=1,
+        suspicions=((2, 1),),
+        electable=(2,),
+        prompt_disks=_TWO,
+        catches=("lost-copy-counted", "lost-copy-trusted"),
     ),
     Scope(
         "growth", "A segment grows from one copy to two and to three.",
@@ -75,9 +87,15 @@ SMALL: Final[tuple[Scope, ...]] = (
         last_segment=1, catches=("rollover-unconditional",),
     ),
     Scope(
-        "sealed-growth", "A sealed segment gets a second copy, whose node crashes.",
-        nodes=_TWO, members=(1,), records=1, segment_entries=1, crashes=1, crashing=(2,), prompt_disks=(1,),
-        last_segment=1, catches=("sealed-set-change-unproved",),
+        "sealed-growth",
+        "A sealed segment gets a second copy.",
+        nodes=_TWO,
+        members=(1,),
+        records=1,
+        segment_entries=1,
+        prompt_disks=(1,),
+        last_segment=1,
+        catches=("sealed-set-change-unproved",),
     ),
     Scope(
         "cursor", "Records are read by GET across a rollover.",
@@ -130,6 +148,21 @@ LARGE: Final[tuple[Scope, ...]] = (
         records=1, crashes=1, crashing=(3,), lost_files=1, suspicions=((2, 1),), prompt_disks=_ALL, small=False,
     ),
     Scope(
+        "lost-copy-slow",
+        "A member loses its file while its disk is slow, and its segment is recovered.",
+        nodes=_TWO,
+        members=_TWO,
+        records=1,
+        crashes=1,
+        crashing=(2,),
+        lost_files=1,
+        suspicions=((2, 1),),
+        electable=(2,),
+        prompt_disks=(1,),
+        small=False,
+        catches=("note-after-acknowledgement",),
+    ),
+    Scope(
         "late-drop", "A member is taken out of the set and comes back, and hears late that it was out.",
         members=_TWO, records=1, suspicions=((1, 2), (1, 3)), prompt_disks=_ALL, small=False,
         catches=("old-stay-counted",),
@@ -150,4 +183,4 @@ LARGE: Final[tuple[Scope, ...]] = (
     ),
 )  # fmt: skip
 
-SCOPES: Final = (*SMALL, *LARGE)
+SCOPES: Final[tuple[AnyScope, ...]] = (*SMALL, *RAFT_SMALL, *LARGE, *RAFT_LARGE)
