@@ -71,14 +71,12 @@ def _run(
     with suppress(KeyboardInterrupt):
         for scope in scopes:
             outcomes.append(explore(scope, most, bug=bug, progress=_say))
+            found = table([scope], most, _say) if all_bugs else []
+            catches += found
             if form == "text":
-                click.echo(report.line(outcomes[-1]))
-        if all_bugs:
-            for scope in scopes:
-                found = table([scope], most, _say)
-                catches += found
-                if form == "text" and found:
-                    click.echo("\n".join(map(report.catch_line, found)))
+                click.echo(
+                    "\n".join([report.line(outcomes[-1]), *(f"  {report.catch_line(catch)}" for catch in found)])
+                )
         return True
     return False
 

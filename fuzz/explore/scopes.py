@@ -168,8 +168,14 @@ LARGE: Final[tuple[Scope, ...]] = (
         catches=("old-stay-counted",),
     ),
     Scope(
-        "unknown-proposal-of-three", "The outcome of a replacement stays unknown while the segment is recovered.",
-        members=_TWO, records=1, suspicions=((1, 2), (3, 1)), leader=3, prompt_disks=_ALL, small=False,
+        "unknown-proposal-of-three",
+        "The outcome of a growth from two copies to three stays unknown while the segment is recovered.",
+        members=_TWO,
+        records=1,
+        suspicions=((2, 1),),
+        prompt_disks=_ALL,
+        last_segment=1,
+        small=False,
         catches=("recovery-of-an-earlier-set",),
     ),
     Scope(

@@ -18,45 +18,20 @@ What can happen, each in every order with all the rest:
 Messages are a set: what is sent again while it is in flight arrives once, and again if it is sent again afterwards.
 """
 
-from itertools import chain, combinations
-from typing import Any, Final, NamedTuple
-
 from fuzz.explore.describe import describe
+from fuzz.explore.effects import NOTHING, Effect, Label, State, Step, noted, subsets
 from fuzz.explore.invariants import Invariants
 from fuzz.explore.log import REFUSED, Logs, base_of
 from fuzz.explore.machine import BROKEN, Event, Machine, Machines
 from fuzz.explore.network import CLIENT, Posts, from_client, worthless
-from fuzz.explore.rest import ENDED, NODES, NONE, UNSENT, Rest, flat
+from fuzz.explore.rest import NODES, UNSENT, Rest, flat
 from fuzz.explore.scope import Scope
 from fuzz.explore.sharedlog import CLUSTER, LOG
-from fuzz.explore.views import TOPIC, Face, View
+from fuzz.explore.views import TOPIC, View
 from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import Seal
 from walrus.core.peer import Propose
-from walrus.core.segment.messages import DONE, MOVED, ForwardGet, ForwardPuts, GetDelivered, GetDone, PutsDone
-
-State = tuple[int, ...]
-Label = tuple[Any, ...]
-
-
-class Step(NamedTuple):
-    """Something that can happen, the state after it, and "" or what it violates."""
-
-    label: Label
-    state: State
-    problem: str
-    fault: bool  # it need not happen for the cluster to get well
-
-
-class Effect(NamedTuple):
-    """What a step of a machine sent: messages by number, answers to the client's PUTs."""
-
-    messages: tuple[int, ...]
-    proposals: tuple[int, ...]
-    answers: tuple[PutsDone, ...]
-
-
-NOTHING: Final = Effect((), (), ())
+from walrus.core.segment.messages import DONE, ForwardGet, ForwardPuts, GetDelivered, GetDone, PutsDone
 
 
 class World:
@@ -207,7 +182,7 @@ class World:
         now = rest or self.rests[state[-1]]
         before, view = self.views[number].face, self.views[after].face
         if effect.answers or view.writing != before.writing:
-            now = _noted(now, view, effect)
+            now = noted(now, view, effect)
         machines = (*state[:place], after, *state[place + 1 : -2])
         net = state[-2]
         if taken >= 0 or effect is not NOTHING or after != number or now.crashes != self.rests[state[-1]].crashes:
@@ -324,7 +299,7 @@ class World:
             if not view.face.up or (self.scope.crashing and node not in self.scope.crashing):
                 continue
             files = [f"user_data/{TOPIC}:{segment}.wal" for segment, _ in view.face.durable]
-            for landed in _subsets(view.writes):
+            for landed in subsets(view.writes):
                 for lost in ((), tuple(files)) if rest.lost_files and files else ((),):
                     event = ("crash", landed, lost)
                     now = rest.without(node)._replace(lost_files=rest.lost_files - bool(lost))
@@ -382,23 +357,3 @@ class World:
         if problem or self.views[after].begun != self.views[number].begun:
             label = ("tick", self.nodes[place], live)
             self._step(steps, state, place, label, ("tick", live), rest=rest, fault=fault)
-
-
-def _noted(rest: Rest, view: Face, effect: Effect) -> Rest:
-    """The client and the explorer's memory take note of what was answered and acknowledged."""
-    acked = list(rest.acked)
-    for found in view.writing:
-        acked += [()] * (found.segment - len(acked))
-        if len(found.acked) > len(acked[found.segment - 1]):
-            acked[found.segment - 1] = found.acked
-    records = list(rest.records)
-    for answer in effect.answers:
-        for request in range(answer.rid, answer.rid + answer.count):
-            if request in records:
-                ended = UNSENT if answer.status == MOVED else ENDED.get(answer.status, NONE)
-                records[records.index(request)] = ended
-    return rest._replace(acked=tuple(acked), records=tuple(records))
-
-
-def _subsets(paths: tuple[str, ...]) -> list[tuple[str, ...]]:
-    return list(chain.from_iterable(combinations(paths, size) for size in range(len(paths) + 1)))

@@ -3,16 +3,19 @@
 import pytest
 
 from fuzz.explore.bugs import RULES, bug_of
+from fuzz.explore.raft_scope import RAFT_SMALL
 from fuzz.explore.run import explore
-from fuzz.explore.scope import Scope
-from fuzz.explore.scopes import LARGE, SCOPES, SMALL
+from fuzz.explore.scopes import SCOPES, SMALL, AnyScope
 
 ENOUGH = 400_000
-IN_TIME = [(scope, bug) for scope in SMALL for bug in scope.catches]
+SLOW = {"fence-not-durable", "note-after-acknowledgement", "two-votes-in-a-term"}
+"""Bugs that take a large scope longer than tests may: ``make explore`` tries them."""
+
+IN_TIME: list[tuple[AnyScope, str]] = [(scope, bug) for scope in SCOPES for bug in scope.catches if bug not in SLOW]
 
 
-@pytest.mark.parametrize("scope", SMALL, ids=lambda scope: scope.name)
-def test_a_small_scope_holds_through_every_interleaving(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", [*SMALL, *RAFT_SMALL], ids=lambda scope: scope.name)
+def test_a_small_scope_holds_through_every_interleaving(scope: AnyScope) -> None:
     found = explore(scope, ENOUGH)
     assert (found.problem, found.path) == ("", ())
     assert found.complete
@@ -20,7 +23,7 @@ def test_a_small_scope_holds_through_every_interleaving(scope: Scope) -> None:
 
 
 @pytest.mark.parametrize(("scope", "bug"), IN_TIME, ids=[f"{scope.name}-{bug}" for scope, bug in IN_TIME])
-def test_a_clause_taken_out_is_missed_by_its_scope(scope: Scope, bug: str) -> None:
+def test_a_scope_catches_that_a_clause_is_taken_out(scope: AnyScope, bug: str) -> None:
     found = explore(scope, ENOUGH, bug=bug_of(bug))
     assert found.problem
     assert found.path
@@ -35,8 +38,7 @@ def test_every_clause_of_the_data_paths_rules_is_in_a_scope() -> None:
 def test_scopes_have_names_of_their_own_and_say_what_they_are_about() -> None:
     assert len({scope.name for scope in SCOPES}) == len(SCOPES)
     assert [scope.name for scope in SCOPES if not scope.about.endswith(".")] == []
-    assert all(scope.small for scope in SMALL)
-    assert not any(scope.small for scope in LARGE)
+    assert [scope for scope in SCOPES if scope.small] == [*SMALL, *RAFT_SMALL]
 
 
 def test_a_cut_says_that_it_is_one() -> None:
