@@ -3,7 +3,7 @@
 Every field of every object counts, except those named here. What is left out, and why that never merges two nodes that
 behave differently:
 
-- references from one part of a node to another: each part is written once, as a part;
+- references from one part of a node to another, or to one of its copies: each is written once, where it belongs;
 - tokens of writes: they are only compared for equality and new ones are always greater, so the n-th oldest in use is
   written as n; the last one given away is no state (nor is the last request number, see :mod:`fuzz.explore.machine`);
 - the order of keys in a dictionary, and of those who wait for one fence, decides only in which order the messages of
@@ -18,8 +18,6 @@ from operator import itemgetter
 from typing import Any, Final
 
 from sortedcontainers import SortedDict, SortedList
-
-from walrus.core.segment.replica import Replica
 
 Content = tuple[Any, ...]
 
@@ -43,10 +41,13 @@ class Canon:
         self._names: dict[tuple[type, int], tuple[str, ...]] = {}
         self._ranks: dict[int, int] = {}
         self.rids: set[int] = set()
+        self._kept: set[int] = set()  # identities of the copies that a node has; others it has dropped
 
     def write(self, roots: list[object]) -> Content:
         """The content of ``roots``; ``rids`` are then the request numbers in it."""
         self.rids = set()
+        kept = [replica for root in roots for replica in getattr(root, "replicas", {}).values()]
+        self._kept = {id(replica) for replica in kept}
         tokens: set[int] = set()
         for root in roots:
             self._collect(root, tokens)
@@ -77,6 +78,7 @@ class Canon:
                 tokens.add(item)
             elif name in _KEYED_BY_TOKEN and type(item) is dict:
                 tokens.update(item)
+                self._collect_from(list(item.values()), tokens)
             elif name == "replicas":
                 for replica in item.values():
                     self._collect(replica, tokens)
@@ -88,19 +90,12 @@ class Canon:
 
     def _collect_from(self, value: Any, tokens: set[int]) -> None:
         kind = type(value)
-        if (
-            kind is int
-            or kind in _PLAIN
-            or kind is array
-            or kind is set
-            or kind is Replica
-            or isinstance(value, (Enum, self.parts))
-        ):
+        if kind is int or kind in _PLAIN or kind is array or kind is set or isinstance(value, (Enum, self.parts)):
             return
         if kind in _SEQUENCES:
             for item in value:
                 self._collect_from(item, tokens)
-        elif kind not in _MAPPINGS:
+        elif kind not in _MAPPINGS and id(value) not in self._kept:
             self._collect(value, tokens)
 
     def _object(self, value: object) -> Content:
@@ -139,7 +134,7 @@ class Canon:
             return value.tobytes()
         if isinstance(value, Enum):
             return value.name
-        if kind is Replica:
+        if id(value) in self._kept:
             return value.key
         if isinstance(value, self.parts):
             return kind.__name__
