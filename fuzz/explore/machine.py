@@ -41,9 +41,9 @@ BROKEN: Final = (AssertionError, LookupError, TypeError, ValueError, AttributeEr
 Event = tuple[Any, ...]
 
 
-def storage_of(node: int, disks_before: int = 0) -> int:
-    """The storage id (an odd number) of a node's disk, which has had so many before."""
-    return 1000 * (disks_before + 1) + 2 * node + 1
+def storage_of(node: int) -> int:
+    """The storage id of a node's disk, an odd number."""
+    return 1000 + 2 * node + 1
 
 
 class ScopeConfig(NodeConfig, frozen=True, kw_only=True):

@@ -15,7 +15,14 @@ What can happen, each in every order with all the rest:
 - timers fire: those that begin something at any time, those that only say again what was said when nothing else is left
   to happen, or as often at any time as the scope allows.
 
-Messages are a set: what is sent again while it is in flight arrives once, and again if it is sent again afterwards.
+Messages are a set: what is sent again while it is in flight arrives once, and again if it is sent again afterwards; a
+scope may let some arrive twice.
+
+What makes this finite and quick: steps of machines are kept; request numbers that nobody knows are given again
+(:mod:`fuzz.explore.machine`); a message that can change nothing any more is taken out (:mod:`fuzz.explore.network`).
+Nodes are not taken for interchangeable: the core chooses by their numbers. Not explored: clocks (a lease never ends
+here, so that only fences keep a writer from what it must not do), rotten bytes, a disk that comes back empty under its
+node's number, operator's commands.
 """
 
 from fuzz.explore.describe import describe
