@@ -52,7 +52,8 @@ RAFT_SMALL: Final[tuple[RaftScope, ...]] = (
         nodes=(1, 2), voters=(1, 2), timeouts=2, abandoned=1, standing=(1,),
     ),
     RaftScope(
-        "raft-contest", "Two voters stand for election at once.", nodes=(1, 2), voters=(1, 2), timeouts=2, proposals=0
+        "raft-contest", "Two voters stand for election at once.", nodes=(1, 2), voters=(1, 2), timeouts=2, proposals=0,
+        catches=("two-votes-in-a-term",),
     ),
     RaftScope(
         "raft-crash", "A voter of two crashes, and any part of its unfinished write reaches the disk.",
@@ -67,7 +68,7 @@ RAFT_SMALL: Final[tuple[RaftScope, ...]] = (
 RAFT_LARGE: Final[tuple[RaftScope, ...]] = (
     RaftScope(
         "raft-contest-of-three", "Two of three voters stand for election at once, and a command is proposed.",
-        timeouts=2, standing=(1, 2), small=False, catches=("two-votes-in-a-term",),
+        timeouts=2, standing=(1, 2), small=False,
     ),
     RaftScope(
         "raft-transfer", "A leader of three hands over.", timeouts=1, proposals=1, transfers=1, heartbeats=1,
