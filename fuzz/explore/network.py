@@ -34,6 +34,7 @@ class Posted(NamedTuple):
     data: bytes
     says: Any  # None if it is to the log
     rid: int  # 0: none
+    again: bool  # a proposal that its node sends again for as long as it knows of no outcome
 
 
 class Net(NamedTuple):
@@ -52,7 +53,7 @@ class Posts:
         self.nets: list[Net] = []
         self._nets_known: dict[tuple[int, ...], int] = {}
 
-    def post(self, to: int, data: bytes) -> int:
+    def post(self, to: int, data: bytes, *, again: bool = False) -> int:
         """The number of a message."""
         key = (to, data)
         found = self._posted_known.get(key)
@@ -64,7 +65,7 @@ class Posts:
                 assert decoded is not None
                 says, sender = decoded[1], decoded[0].sender
                 rid = 0 if sender == CLIENT else getattr(says, "rid", 0)
-            self.posted.append(Posted(to, sender, data, says, rid))
+            self.posted.append(Posted(to, sender, data, says, rid, again))
         return found
 
     def net(self, messages: tuple[int, ...]) -> int:

@@ -162,7 +162,8 @@ class World:
             if to == CLIENT and isinstance(says, PutsDone):
                 answers.append(says)
             elif to == LOG:
-                proposals.add(self.posts.post(LOG, says.command if isinstance(says, Propose) else data))
+                again = isinstance(says, Propose)
+                proposals.add(self.posts.post(LOG, says.command if again else data, again=again))
             else:
                 messages.add(self.posts.post(to, data))
         if not (messages or proposals or answers):
@@ -264,10 +265,11 @@ class World:
             acked[command.segment - 1] = longest
             now = now._replace(acked=tuple(acked))
         problem = self.invariants.committed(rest, now)
-        # A proposal may be sent, and committed, again; as a rule it is refused then, and of no account any more.
+        # What may have been sent, and so committed, again is refused then as a rule, and of no account any more.
+        posted = self.posts.posted
         messages = {
             n for n in self.posts.nets[state[-2]].messages
-            if self.posts.posted[n].to != LOG or self._may_commit(now, n)
+            if posted[n].to != LOG or ((n != number or posted[n].again) and self._may_commit(now, n))
         }  # fmt: skip
         found = (*state[:-2], self._net(state[:-2], now, messages), self.rest_number(now))
         steps.append(Step(("commit", number), found, problem or self._check(found), fault=False))
