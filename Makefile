@@ -5,12 +5,13 @@ BIN := .venv/bin
 DATA ?= data
 SEEDS ?= 10000
 FUZZ_SECONDS ?= 60
+STATES ?= 1000000
 # Looked up only when a cluster-* target runs: Compose is a plugin here, a program of its own there.
 COMPOSE = $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
 IMAGE := distributed-walrus-node
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup dev test test-docker lint format sim planted bench failover storage fuzz nightly clean \
+.PHONY: help run setup dev test test-docker lint format sim planted explore bench failover storage fuzz nightly clean \
         cluster-up cluster-bootstrap cluster-down cluster-restart cluster-logs cluster-clean
 
 help: ## say what there is to make
@@ -47,6 +48,9 @@ sim: setup ## a small campaign of the simulator
 planted: dev ## how many seeds the simulator takes to find each of many known bugs; hours (BUGS="name 7", SEEDS=300)
 	@$(BIN)/python -m fuzz.planted --seeds $(SEEDS) --shrink-to build/shrunk \
 	    --table fuzz/planted/RESULTS.md $(BUGS)
+
+explore: dev ## every interleaving of small scopes, and which clause taken out each catches; minutes (SCOPES="write growth")
+	@$(BIN)/python -m fuzz.explore --bugs --max-states $(STATES) --table fuzz/explore/RESULTS.md $(SCOPES)
 
 bench: setup ## PUT throughput and latency of a three-node cluster of its own
 	@$(BIN)/walrus-bench --spawn

@@ -24,7 +24,7 @@ from segment_writing import Writing
 from walrus.core.config import MS, SECOND
 from walrus.core.lease import Lease, LeaseTable
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.commands import OPEN, ChangeSet, Seal
+from walrus.core.metadata.commands import OPEN, ChangeSet, CommitCursors, Seal
 from walrus.core.metadata.state import Metadata
 from walrus.core.segment.messages import ACCEPTED, DONE, GAP, MOVED, REFUSED, UNKNOWN, AppendAck, FenceReply
 from walrus.core.segment.recovery import SPARES_AFTER_NS, Recoveries
@@ -248,7 +248,7 @@ def a_sealed_segment_is_to_get_two_more_members() -> object:
     return [command.members for command in proposed(raft) if isinstance(command, ChangeSet)]
 
 
-def refusals(metadata: Metadata, command: Seal | ChangeSet, times: int) -> list[bool]:
+def refusals(metadata: Metadata, command: Seal | ChangeSet | CommitCursors, times: int) -> list[bool]:
     return [metadata.apply(command) != "" for _ in range(times)]
 
 

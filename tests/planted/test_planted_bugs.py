@@ -1,6 +1,7 @@
 """Every planted bug does to the core what it says, and nothing of it is left behind."""
 
 import pytest
+import scenes_clauses
 import scenes_clients
 import scenes_copies
 import scenes_raft
@@ -14,7 +15,7 @@ from walrus.core.raft.raft import Raft
 from walrus.core.raft.rounds import HeartbeatRounds
 
 PLANTED = [bug for bug in BUGS if bug.edits]
-PLAYS = (scenes_raft, scenes_segments, scenes_copies, scenes_clients)
+PLAYS = (scenes_raft, scenes_segments, scenes_copies, scenes_clauses, scenes_clients)
 
 
 def bug_with(*edits: Edit) -> Bug:

@@ -1,0 +1,6 @@
+"""``python -m fuzz.explore``."""
+
+from fuzz.explore.cli import main
+
+if __name__ == "__main__":
+    main()
