@@ -74,6 +74,18 @@ class Truncate(Action, frozen=True, gc=False):
     token: int
 
 
+class Rename(Action, frozen=True, gc=False):
+    """Give the file ``path``, durable as it is and with nothing in flight on it, the name ``to`` in the same directory.
+
+    What had that name is replaced in one step: after a crash there is the one file or the other, whole. Durable (the
+    directory's entries too) once it completes, like a write.
+    """
+
+    path: str
+    to: str
+    token: int
+
+
 class Delete(Action, frozen=True, gc=False):
     """Remove ``path``, durably; a missing file counts as removed. Completes like a write."""
 

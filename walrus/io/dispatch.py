@@ -10,6 +10,7 @@ from walrus.core.actions import (
     Log,
     PauseReading,
     Read,
+    Rename,
     Reply,
     ResumeReading,
     Send,
@@ -26,7 +27,7 @@ from walrus.io.logs import Logger
 from walrus.io.peers import PeerTransport
 from walrus.io.storage import StorageAction, StorageDriver
 
-_CHANGES: Final = (Write, Truncate, Delete)
+_CHANGES: Final = (Write, Truncate, Rename, Delete)
 _STORAGE: Final = frozenset((*_CHANGES, Read))
 
 

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
-from walrus.core.actions import Delete, Read, Truncate, Write
+from walrus.core.actions import Delete, Read, Rename, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
 from walrus.io.source import FIRST, Source
 from walrus.io.wakeup import Wakeup
 
 _T = TypeVar("_T")
 
-Change = Write | Truncate | Delete
+Change = Write | Truncate | Rename | Delete
 """An action that completes as ``WriteCompleted`` or ``WriteFailed``."""
 
 StorageAction = Change | Read

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from walrus.core.actions import Delete, Read, Write
+from walrus.core.actions import Delete, Read, Rename, Write
 from walrus.core.events import ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
 from walrus.io.datadir import sync_directory
 from walrus.io.errors import describe
@@ -120,6 +120,9 @@ class MappedFiles:
         if isinstance(change, Delete):
             self._delete(change.path, touched)
             return
+        if isinstance(change, Rename):
+            self._rename(change, touched)
+            return
         file = self._opened(change.path, touched, create=isinstance(change, Write))
         touched.dirty[change.path] = file
         if isinstance(change, Write):
@@ -170,6 +173,20 @@ class MappedFiles:
             return  # gone, and durably so: an earlier removal synced the directory or start-up did
         touched.entries[path] = directory
         self._broken.pop(path, None)
+
+    def _rename(self, change: Rename, touched: _Batch) -> None:
+        """What is renamed is durable already, so only the directory is to be synced. Raises OSError."""
+        directory = os.path.dirname(change.path)
+        for path in (directory, change.path, change.to):
+            self._refuse_broken(path)
+        for path in (change.path, change.to):
+            file = self._open.pop(path, None)
+            if file is not None:
+                file.close()
+            touched.dirty.pop(path, None)
+            touched.cut.pop(path, None)
+        os.rename(self._absolute(change.path), self._absolute(change.to))
+        touched.entries[change.path] = directory
 
     def _sync(self, touched: _Batch) -> None:
         """Make everything durable: one sync per file, then one per directory; fills ``touched.errors``."""
