@@ -4,6 +4,7 @@ from fuzz.planted.bug import Bug, Edit
 from walrus.core.group import Group
 from walrus.core.joining import Joining
 from walrus.core.raft.election import may_grant
+from walrus.core.raft.follower import answer_to_stale
 from walrus.core.raft.leader import Leader
 from walrus.core.raft.raft import Raft
 from walrus.core.raft.state import RaftState
@@ -64,8 +65,8 @@ BUGS = (
         "etcd issue 8501: deadlock with pre-vote",
         True,
         (
-            Edit(Raft._answer_stale, "self.send(sender, HeartbeatReply(self.term, 0))", "pass"),
-            Edit(Raft._answer_stale, "self.send(sender, AppendReply(self.term, False, 0, 0, 0, 0))", "pass"),
+            Edit(answer_to_stale, "return HeartbeatReply(term, 0)", "return None"),
+            Edit(answer_to_stale, "return AppendReply(term, False, 0, 0, 0, 0)", "return None"),
         ),
     ),
     Bug(

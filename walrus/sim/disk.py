@@ -8,7 +8,7 @@ not, the first sectors or the first bytes may have. What else goes wrong with a 
 from collections.abc import Callable
 from typing import Final
 
-from walrus.core.actions import Delete, Read, Truncate, Write
+from walrus.core.actions import Delete, Read, Rename, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
 from walrus.sim.damage import LOGS, Damage
 from walrus.sim.rng import Rng
@@ -22,7 +22,7 @@ NO_SPACE: Final = "no-space"
 FAILED_SYNC: Final = "failed-sync"
 READ_ERROR: Final = "read-error"
 
-Change = Write | Truncate | Delete
+Change = Write | Truncate | Rename | Delete
 
 
 class Disk:
@@ -81,16 +81,16 @@ class Disk:
         return {path: len(self.files[path]) for path in sorted(self.files)}
 
     def change(self, action: Change) -> None:
-        """Begin a write, truncation or removal."""
-        path = action.path
-        if path in self._in_flight:
-            raise Violation(
-                f"driver contract: {action.__class__.__name__} of {path} (token {action.token}) while "
-                f"token {self._in_flight[path].token} is in flight on it"
-            )
-        if path.startswith("/") or ".." in path.split("/"):
-            raise Violation(f"driver contract: {path!r} is not a path below the node's directory")
-        self._in_flight[path] = action
+        """Begin a write, truncation, renaming or removal."""
+        for path in paths_of(action):
+            if path in self._in_flight:
+                raise Violation(
+                    f"driver contract: {action.__class__.__name__} of {path} (token {action.token}) while "
+                    f"token {self._in_flight[path].token} is in flight on it"
+                )
+            if path.startswith("/") or ".." in path.split("/"):
+                raise Violation(f"driver contract: {path!r} is not a path below the node's directory")
+            self._in_flight[path] = action
         self._world.after(self._latency(), self._complete, (self._life, action))
 
     def read(self, action: Read) -> None:
@@ -103,7 +103,9 @@ class Disk:
         """
         self._life += 1
         rng = self._rng.stream(f"crash {self._life}")
-        for action in self._in_flight.values():
+        for path, action in self._in_flight.items():
+            if path != action.path:
+                continue  # a renaming is decided once
             if rng.chance(keep_per_million):
                 self.kept_in_flight += 1
                 self._apply(action)
@@ -125,7 +127,8 @@ class Disk:
         life, action = item
         if life != self._life:
             return
-        del self._in_flight[action.path]
+        for path in paths_of(action):
+            del self._in_flight[path]
         error = self._carry_out(action)
         self._notify(WriteFailed(action.token, action.path, error) if error else WriteCompleted(action.token))
 
@@ -167,6 +170,13 @@ class Disk:
             self.damage.removed(action.path)
             return ""
         content = self.files.get(action.path)
+        if isinstance(action, Rename):
+            if content is None:
+                return ENOENT
+            self._make_room(len(self.files.get(action.to, b"")))
+            self.files[action.to] = self.files.pop(action.path)
+            self.damage.renamed(action.path, action.to)
+            return ""
         if isinstance(action, Truncate):
             if content is None:
                 return ENOENT
@@ -195,6 +205,11 @@ class Disk:
     def _make_room(self, freed_bytes: int) -> None:
         if self.room_bytes is not None:
             self.room_bytes += freed_bytes
+
+
+def paths_of(action: Change) -> tuple[str, ...]:
+    """The files that a change is about."""
+    return (action.path, action.to) if isinstance(action, Rename) else (action.path,)
 
 
 def _first_part(write: Write, rng: Rng) -> bytes:

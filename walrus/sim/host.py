@@ -16,6 +16,7 @@ from walrus.core.actions import (
     Log,
     PauseReading,
     Read,
+    Rename,
     Reply,
     ResumeReading,
     Send,
@@ -274,6 +275,7 @@ class Host:
             ForgetPeer: self._forget_peer,
             Write: self._change,
             Truncate: self._change,
+            Rename: self._change,
             Delete: self._change,
             Read: self.disk.read,
             Reply: self._reply,
@@ -306,7 +308,7 @@ class Host:
         self._peers.pop(action.node, None)
         self.heard_from.pop(action.node, None)
 
-    def _change(self, action: Write | Truncate | Delete) -> None:
+    def _change(self, action: Write | Truncate | Rename | Delete) -> None:
         if action.token in self._pending:
             raise Violation(f"driver contract: node {self.node_id} uses token {action.token} twice at a time")
         self._pending.add(action.token)

@@ -45,6 +45,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     drained: bool
     broken: tuple[str, ...] = ()
     quiet_ns: tuple[tuple[int, int], ...] = ()
+    snapshot_entries: int = 10_000
+    snapshot_bytes: int = 16 << 20
+    snapshot_chunk_bytes: int = 256 << 10
 
     def config(self, node: int) -> NodeConfig:
         """The settings of node ``node``."""
@@ -60,6 +63,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             rpc_timeout_ns=own.rpc_timeout_ns,
             replace_after_ns=self.replace_after_ns,
             max_frame_bytes=1 << 20,
+            snapshot_entries=self.snapshot_entries,
+            snapshot_bytes=self.snapshot_bytes,
+            snapshot_chunk_bytes=self.snapshot_chunk_bytes,
         )
 
     @property
@@ -85,6 +91,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     faults_ns = phases.randrange(options.start_ns * 2)
     heal_ns = faults_ns + options.fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
+    snapshots = rng.stream("snapshots")
     return Setup(
         nodes=options.nodes,
         topics=options.topics,
@@ -103,6 +110,9 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         drained=phases.chance(_DRAIN_PER_MILLION),
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
+        snapshot_entries=snapshots.choice((4, 10, 25, 60)),
+        snapshot_bytes=snapshots.choice((2_000, 10_000, 16 << 20)),
+        snapshot_chunk_bytes=snapshots.choice((50, 300, 256 << 10)),
     )
 
 

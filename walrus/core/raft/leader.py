@@ -16,6 +16,8 @@ from walrus.core.peer import (
     Entry,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
+    SnapshotReply,
     TimeoutNow,
 )
 from walrus.core.raft.membership import MemberInfo, Membership
@@ -24,10 +26,13 @@ from walrus.core.raft.progress import (
     MESSAGE_BYTES_MAX,
     MESSAGE_ENTRIES_MAX,
     PROBE,
+    REPLICATE,
+    SNAPSHOT,
     Progress,
 )
 from walrus.core.raft.quorum import quorum_value
 from walrus.core.raft.rounds import HeartbeatRounds
+from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.core.raft.state import RaftState
 
 PROMOTION_GAP_ENTRIES: Final = 64
@@ -163,13 +168,22 @@ class Leader:
         if progress is None or message.seq <= progress.acked_seq:
             return
         progress.acked_seq = message.seq
-        progress.contact_ns = now_ns
+        self._may_have_lapsed(progress, now_ns)
+        progress.contact_ns = progress.answered_ns = now_ns
         self._state.out.heartbeat_acks.append((sender, message.seq))
         self._quorum_may_have_answered()
         self._want_read_round()
         stall_ns = STALL_HEARTBEATS * self._state.config.heartbeat_interval_ns
         if progress.is_waiting and now_ns - progress.waiting_since_ns >= stall_ns:
             self._send_again(sender, progress, now_ns)
+
+    def _may_have_lapsed(self, progress: Progress, now_ns: int) -> None:
+        """A node whose lease may have been counted as lapsed, by this leader or the one before, gets none until it has
+        applied what may have been taken from it since.
+        """
+        config = self._state.config
+        if now_ns - progress.answered_ns >= config.lease_ns + config.lease_margin_ns:
+            progress.lease_index = self._state.log.last_index
 
     def maybe_commit(self) -> None:
         """Commit what a quorum holds durably, up to an entry of this term (the paper, section 5.4.2)."""
@@ -180,6 +194,13 @@ class Leader:
         index = quorum_value(matches)
         if index >= self.first_index:
             state.advance_commit(index)
+
+    def on_snapshot_reply(self, sender: int, message: SnapshotReply, now_ns: int) -> None:
+        """A follower has a piece of the snapshot, or all that it includes."""
+        progress = self.progress.get(sender)
+        if progress is not None and progress.piece_answered(message, now_ns):
+            self.maybe_commit()
+            self._want_read_round()
 
     # --- What goes out ---
 
@@ -203,7 +224,7 @@ class Leader:
             self._timeout_now_sent = True
             self._send(to, TimeoutNow(self._state.term))
 
-    def _send(self, to: int, message: AppendEntries | Heartbeat | TimeoutNow) -> None:
+    def _send(self, to: int, message: AppendEntries | InstallSnapshot | Heartbeat | TimeoutNow) -> None:
         self._state.send(to, message, durable=not self._state.term_durable)
 
     def _want_read_round(self) -> None:
@@ -219,7 +240,7 @@ class Leader:
         confirmed = not self.transferee and now_ns < self.quorum_contact_ns(now_ns) + state.config.lease_ns
         for node, progress in self.progress.items():
             commit = min(state.commit_index, progress.match_index)
-            confirmed_seq = progress.acked_seq if confirmed else 0
+            confirmed_seq = progress.acked_seq if confirmed and commit >= progress.lease_index else 0
             self._send(node, Heartbeat(state.term, rounds.seq, commit, confirmed_seq, state.live_nodes))
         self._quorum_may_have_answered()
 
@@ -232,6 +253,13 @@ class Leader:
         state = self._state
         log = state.log
         sent = False
+        if progress.state is not SNAPSHOT and progress.next_index <= log.snapshot_index:
+            assert state.snapshot is not None
+            progress.begin_snapshot(state.snapshot)
+            state.out.notes.append(f"sends node {node} a snapshot: it lacks entries from {progress.next_index} on")
+        if progress.snapshot is not None:
+            self._send_piece(node, progress, progress.snapshot, now_ns)
+            return
         while progress.may_send(log.last_index):
             prev_index = progress.next_index - 1
             entries = log.batch(progress.next_index, MESSAGE_ENTRIES_MAX, MESSAGE_BYTES_MAX)
@@ -242,6 +270,18 @@ class Leader:
             return
         if len(progress.in_flight) < IN_FLIGHT_MAX:
             self._send_entries(node, progress, [])  # so that it applies now and not at the next heartbeat
+
+    def _send_piece(self, node: int, progress: Progress, snapshot: RaftSnapshot, now_ns: int) -> None:
+        if progress.probe_sent:
+            return
+        start = progress.snapshot_offset
+        piece = snapshot.data[start : start + self._state.config.snapshot_chunk_bytes]
+        total = len(snapshot.data)
+        self._send(
+            node,
+            InstallSnapshot(self._state.term, snapshot.index, snapshot.term, snapshot.checksum, total, start, piece),
+        )
+        progress.piece_sent(now_ns)
 
     def _send_entries(self, node: int, progress: Progress, entries: list[Entry]) -> None:
         state = self._state
@@ -255,7 +295,7 @@ class Leader:
         """Ask again. With entries in flight an empty message at their end does: if they are lost, the refusal
         says from where; if they wait for the follower's disk, nothing was sent twice."""
         progress.waiting_since_ns = now_ns
-        if progress.state is PROBE:
+        if progress.state is not REPLICATE:
             progress.probe_sent = False
         else:
             self._send_entries(node, progress, [])

@@ -4,8 +4,11 @@ All integers little-endian. File header, 64 bytes: an 8-byte magic, u16 format v
 storage id, zeros, u32 CRC-32 of the 60 bytes before it. Record: magic ``WREC``, u32 CRC-32 of all that follows, u32
 payload length, u64 how many bytes of this file were known durable when the record was appended, payload.
 
+A file may also be made whole, elsewhere, and get its name once it is durable: each record says so with a durable mark
+at the end of what the file was made with.
+
 A record whose write never completed may be missing while a later one is there: that is a torn tail, and is cut.
-A hole below the durable mark of any later record is lost data, never a torn tail, and is an error.
+A hole below the durable mark of any sound record is lost data, never a torn tail, and is an error.
 """
 
 import struct
@@ -63,8 +66,8 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
         raise RecoveryError(
             f"{path}: format version {version}, this program reads {FORMAT_VERSION}; run a newer version"
         )
-    payloads, end = _sound_records(data)
-    mark = _last_durable_mark(data, end)
+    payloads, end, mark = _sound_records(data)
+    mark = max(mark, _last_durable_mark(data, end))
     if mark > end:
         raise RecoveryError(
             f"{path}: corrupt record at byte {end}, below byte {mark} that was durable; "
@@ -85,14 +88,16 @@ def _record_at(data: bytes, position: int) -> tuple[int, int] | None:
     return length, durable
 
 
-def _sound_records(data: bytes) -> tuple[list[bytes], int]:
+def _sound_records(data: bytes) -> tuple[list[bytes], int, int]:
+    """Payloads up to the first hole, where that is, and the greatest durable mark among them."""
     payloads = []
-    position = HEADER_BYTES
+    position, mark = HEADER_BYTES, 0
     while (found := _record_at(data, position)) is not None:
         start = position + _RECORD_HEADER_BYTES
         position = start + found[0]
+        mark = max(mark, found[1])
         payloads.append(data[start:position])
-    return payloads, position
+    return payloads, position, mark
 
 
 def _last_durable_mark(data: bytes, position: int) -> int:
@@ -110,6 +115,18 @@ def _last_durable_mark(data: bytes, position: int) -> int:
     return mark
 
 
+def encode_record(payload: bytes, durable_mark: int) -> bytes:
+    tail = _TAIL.pack(len(payload), durable_mark)
+    crc = zlib.crc32(payload, zlib.crc32(tail))
+    return b"".join((RECORD_MAGIC, _CRC.pack(crc), tail, payload))
+
+
+def encode_whole(magic: bytes, node: int, storage: int, payloads: list[bytes]) -> bytes:
+    """A record file that becomes visible only once all of it is durable, as its records' marks say."""
+    size = HEADER_BYTES + sum(_RECORD_HEADER_BYTES + len(payload) for payload in payloads)
+    return b"".join((encode_header(magic, node, storage), *(encode_record(payload, size) for payload in payloads)))
+
+
 class RecordLog:
     """Appends records to one file with group commit. Drivers see only its ``Write`` actions."""
 
@@ -124,6 +141,4 @@ class RecordLog:
 
     def append(self, payload: bytes) -> int:
         """Queue a record; returns the token of the write that makes it durable."""
-        tail = _TAIL.pack(len(payload), self.appender.durable_end)
-        crc = zlib.crc32(payload, zlib.crc32(tail))
-        return self.appender.append(b"".join((RECORD_MAGIC, _CRC.pack(crc), tail, payload)))
+        return self.appender.append(encode_record(payload, self.appender.durable_end))
