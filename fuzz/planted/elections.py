@@ -43,14 +43,6 @@ BUGS = (
         ),
     ),
     Bug(
-        "cut-off-learner",
-        3,
-        "The leader compacts its log past a learner that is cut off, and its replication stalls for ever.",
-        "research note",
-        True,
-        waits_for="snapshots and log truncation",
-    ),
-    Bug(
         "silent-learner",
         4,
         "A node that does not know yet that it was promoted gives no vote, and nobody can be elected.",

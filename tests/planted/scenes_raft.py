@@ -240,6 +240,7 @@ def a_voter_that_has_just_started_again_is_asked_for_its_vote() -> object:
 def a_leader_sends_heartbeats_although_no_quorum_has_answered_for_longer_than_a_lease() -> object:
     machine = raft(1)
     elect(machine)
+    matched(machine, 2, machine.log.last_index)
     hear(machine, 2, HeartbeatReply(machine.term, 1))
     machine.tick(machine.config.lease_ns + 50 * MS)
     assert machine.role is Role.LEADER

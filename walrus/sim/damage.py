@@ -167,7 +167,7 @@ def log_records_of(data: bytes) -> list[tuple[Span, int]]:
 def pieces_of(path: str, data: bytes) -> list[Span]:
     """What a file is written in: its blocks, or its records."""
     if path == SNAPSHOT_PATH:  # the last piece stands for the end: all of the file can be damaged
-        return [(0, SNAPSHOT_HEADER_BYTES), (SNAPSHOT_HEADER_BYTES, len(data)), (len(data), len(data))]
+        return [(SNAPSHOT_HEADER_BYTES, len(data)), (len(data), len(data))]
     return blocks_of(data) if is_segment(path) else [span for span, _ in log_records_of(data)]
 
 
@@ -192,7 +192,7 @@ def can_be_told(path: str, data: bytes, start: int, end: int) -> bool:
         blocks = blocks_of(data)
         return bool(blocks) and end <= blocks[-1][0]
     if path == SNAPSHOT_PATH:
-        return True  # it has its name only since it was whole
+        return start < end <= len(data)  # it has its name only since it was whole
     records = log_records_of(data)
     mark = max((durable for (first, behind), durable in records if first >= end or behind <= start), default=0)
     damaged_from = next((first for (first, behind), _ in records if behind > start), len(data))

@@ -183,6 +183,7 @@ class RaftState:
     def snapshot_taken(self, snapshot: RaftSnapshot) -> None:
         """A snapshot of this node's own state is durable."""
         assert self.snapshot is None or snapshot.index >= self.snapshot.index, "an older snapshot replaced a newer one"
+        assert snapshot.index <= self.applied_index, f"a snapshot has entry {snapshot.index}, which was not applied"
         self.snapshot = snapshot
 
     def compact(self, index: int) -> None:

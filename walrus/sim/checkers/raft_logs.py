@@ -48,12 +48,15 @@ class RaftLogs:
         seen = self._seen.get(host.node_id)
         if seen is None or seen.life != host.life:
             seen = self._seen[host.node_id] = _Seen(host.life)
+            if raft.snapshot is not None:
+                self._snapshots.changed(host, raft, None, 0, -1)
+                seen.snapshot, seen.base = raft.snapshot, raft.log.snapshot_index
         durable = raft.persisted_index
         if durable != len(seen.terms) - 1 or raft.log.term(durable) != seen.terms[durable]:
             self._matching.changed(host, raft, seen.terms, self._machine.committed)
             self._machine.log_changed(host, raft, seen.commit)
         if raft.snapshot is not seen.snapshot or raft.log.snapshot_index != seen.base:
-            self._snapshots.changed(host, raft, seen.snapshot, seen.base)
+            self._snapshots.changed(host, raft, seen.snapshot, seen.base, seen.commit)
             seen.snapshot, seen.base = raft.snapshot, raft.log.snapshot_index
         if raft.commit_index != seen.commit:
             self._machine.commit_changed(host, raft, seen.commit)

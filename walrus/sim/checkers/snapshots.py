@@ -37,24 +37,27 @@ class Snapshots:
         self._newest = _Replay()
         self._seen: dict[int, bytes] = {}  # index -> the snapshot as it must be, without its cluster
 
-    def changed(self, host: Host, raft: RaftView, before: RaftSnapshot | None, base: int) -> None:
-        """A node has another snapshot than ``before``, or its log begins behind another entry than ``base``."""
+    def changed(self, host: Host, raft: RaftView, before: RaftSnapshot | None, base: int, commit: int) -> None:
+        """A node has another snapshot than ``before``, or its log begins behind another entry than ``base``.
+
+        ``commit``: its commit index then, -1 where its process has just begun.
+        """
         snapshot = raft.snapshot
-        if raft.log.snapshot_index > base and before is not None:
+        if raft.log.snapshot_index > base and commit >= 0:
             host.note(f"holds entries from {raft.log.snapshot_index + 1} on", "log truncated")
         if snapshot is None or snapshot is before:
             return
         self._check(host, snapshot)
         if before is None or snapshot.index > before.index:
-            self._label(host, raft, snapshot, before)
+            self._tell(host, raft, snapshot, commit)
 
-    def _label(self, host: Host, raft: RaftView, snapshot: RaftSnapshot, before: RaftSnapshot | None) -> None:
-        if raft.log.snapshot_index == snapshot.index == raft.applied_index and raft.log.last_index == snapshot.index:
-            host.note(f"is at the snapshot of entry {snapshot.index}", "snapshot installed")
-        elif before is None and raft.commit_index == snapshot.index:
+    def _tell(self, host: Host, raft: RaftView, snapshot: RaftSnapshot, commit: int) -> None:
+        if commit < 0:
             host.note(f"starts from the snapshot of entry {snapshot.index}", "started from a snapshot")
+        elif commit < snapshot.index:
+            host.note(f"is brought to the snapshot of entry {snapshot.index}", "snapshot installed")
         else:
-            host.note(f"has the snapshot of entry {snapshot.index}", "snapshot written")
+            host.note(f"has a snapshot of entry {snapshot.index}", "snapshot written")
         state = probe.metadata(host)
         if state is not None and raft.applied_index == snapshot.index:
             mine = body.take(state, 0, snapshot.index, snapshot.term, snapshot.membership)
