@@ -47,7 +47,7 @@ class Base(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     term: Natural
 
 
-_decode = msgspec.msgpack.Decoder(Cluster | Boot | Hard | Logged | Base).decode
+decode_record: Final = msgspec.msgpack.Decoder(Cluster | Boot | Hard | Logged | Base).decode
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -81,7 +81,7 @@ def recover_journal(data: bytes) -> JournalState | None:
     entries: list[Entry] = []
     for number, payload in enumerate(found.payloads):
         try:
-            record = _decode(payload)
+            record = decode_record(payload)
         except DECODE_ERRORS as error:
             raise RecoveryError(f"{JOURNAL_PATH}: record {number} cannot be read: {error}") from error
         if isinstance(record, Logged):

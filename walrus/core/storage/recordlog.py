@@ -25,7 +25,7 @@ _HEADER: Final = struct.Struct("<8sHHIQ")
 _CRC: Final = struct.Struct("<I")
 RECORD_MAGIC: Final = b"WREC"
 _TAIL: Final = struct.Struct("<IQ")
-_RECORD_HEADER_BYTES: Final = 8 + _TAIL.size
+RECORD_HEADER_BYTES: Final = 8 + _TAIL.size
 
 
 class RecoveryError(Exception):
@@ -76,13 +76,13 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
     return Recovered(node, storage, payloads, end, dirty_tail=bool(data[end:].strip(b"\0")))
 
 
-def _record_at(data: bytes, position: int) -> tuple[int, int] | None:
-    """(payload length, durable mark) of a sound record at ``position``."""
-    if data[position : position + 4] != RECORD_MAGIC or position + _RECORD_HEADER_BYTES > len(data):
+def record_at(data: bytes, position: int) -> tuple[int, int] | None:
+    """(payload length, durable mark) of a sound record at ``position``, or None where there is none."""
+    if data[position : position + 4] != RECORD_MAGIC or position + RECORD_HEADER_BYTES > len(data):
         return None
     (crc,) = _CRC.unpack_from(data, position + 4)
     length, durable = _TAIL.unpack_from(data, position + 8)
-    end = position + _RECORD_HEADER_BYTES + length
+    end = position + RECORD_HEADER_BYTES + length
     if end > len(data) or zlib.crc32(memoryview(data)[position + 8 : end]) != crc:
         return None
     return length, durable
@@ -92,8 +92,8 @@ def _sound_records(data: bytes) -> tuple[list[bytes], int, int]:
     """Payloads up to the first hole, where that is, and the greatest durable mark among them."""
     payloads = []
     position, mark = HEADER_BYTES, 0
-    while (found := _record_at(data, position)) is not None:
-        start = position + _RECORD_HEADER_BYTES
+    while (found := record_at(data, position)) is not None:
+        start = position + RECORD_HEADER_BYTES
         position = start + found[0]
         mark = max(mark, found[1])
         payloads.append(data[start:position])
@@ -105,12 +105,12 @@ def _last_durable_mark(data: bytes, position: int) -> int:
     mark = 0
     position = data.find(RECORD_MAGIC, position)
     while position >= 0:
-        found = _record_at(data, position)
+        found = record_at(data, position)
         if found is None:
             position += 1
         else:
             mark = max(mark, found[1])
-            position += _RECORD_HEADER_BYTES + found[0]
+            position += RECORD_HEADER_BYTES + found[0]
         position = data.find(RECORD_MAGIC, position)
     return mark
 
@@ -123,7 +123,7 @@ def encode_record(payload: bytes, durable_mark: int) -> bytes:
 
 def encode_whole(magic: bytes, node: int, storage: int, payloads: list[bytes]) -> bytes:
     """A record file that becomes visible only once all of it is durable, as its records' marks say."""
-    size = HEADER_BYTES + sum(_RECORD_HEADER_BYTES + len(payload) for payload in payloads)
+    size = HEADER_BYTES + sum(RECORD_HEADER_BYTES + len(payload) for payload in payloads)
     return b"".join((encode_header(magic, node, storage), *(encode_record(payload, size) for payload in payloads)))
 
 
