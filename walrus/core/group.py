@@ -37,8 +37,8 @@ from walrus.core.storage.appender import Tokens
 from walrus.core.storage.journal import Base, Boot, Cluster, Hard, Logged, encode_raft, encode_record
 
 FIRST_TOPIC = "logs"
-KEPT_SHARE: Final = 4  # of the entries between two snapshots a quarter stays in the log behind the newest one
-KEPT_MOST: Final = 4  # a slow follower that answers holds back so many times that number
+KEPT_SHARE: Final = 4  # of what may lie between two snapshots a quarter stays in the log behind the newest one
+KEPT_MOST: Final = 4  # a slow follower that answers holds back so many times as much
 
 
 class Group:
@@ -52,7 +52,8 @@ class Group:
         self._config = config
         self._rng = rng
         self._incarnation = ready.incarnation
-        self._journal = RaftJournal(ready.journal_log, tokens, config.node_id, ready.storage, self._send)
+        made_bytes = journal.made_bytes if journal else 0
+        self._journal = RaftJournal(ready.journal_log, tokens, config.node_id, ready.storage, made_bytes, self._send)
         self._files = SnapshotFiles(out, tokens)
         self.cluster = out.cluster = journal.cluster if journal else 0
         recovered = None
@@ -222,8 +223,9 @@ class Group:
             return
         if self._files.busy or self._journal.rewrite_due or raft.applied_index != raft.commit_index:
             return
-        if not entries:  # the journal has grown by other things than entries
-            self._cut_log(now_ns)
+        if not entries:  # the journal has grown by other things, or by entries that are not applied yet
+            if raft.applied_index == raft.log.last_index:
+                self._cut_log(now_ns)
             return
         term = raft.log.term(raft.applied_index)
         assert term is not None
@@ -273,10 +275,9 @@ class Group:
         self._journal.rewrite_due = True
         if raft.snapshot is None:
             return
-        covered = raft.snapshot.index
-        upto = covered - config.snapshot_entries // KEPT_SHARE
+        covered, entries, size = raft.snapshot.index, config.snapshot_entries, config.snapshot_bytes
+        upto = raft.log.index_before(covered, entries // KEPT_SHARE, size // KEPT_SHARE)
         held = lowest_held(raft.progress.values(), now_ns - config.election_timeout_min_ns)
-        if held is not None:
-            upto = min(upto, held)
-        upto = max(upto, covered - KEPT_MOST * config.snapshot_entries, raft.log.snapshot_index)
+        if held is not None and held < upto:
+            upto = max(held, raft.log.index_before(covered, KEPT_MOST * entries, KEPT_MOST * size))
         raft.compact(upto)

@@ -24,7 +24,7 @@ class RaftJournal:
     Invariant: of appending, writing a new file and renaming it at most one is under way.
     """
 
-    def __init__(self, log: RecordLog, tokens: Tokens, node: int, storage: int, send: Send) -> None:
+    def __init__(self, log: RecordLog, tokens: Tokens, node: int, storage: int, made_bytes: int, send: Send) -> None:
         self._log = log
         self._send = send
         self._tokens = tokens
@@ -38,12 +38,12 @@ class RaftJournal:
         self._mark: tuple[int, int] | None = None  # (index, term) of the last entry appended and not in a write
         self._flying_mark: tuple[int, int] | None = None
         self.rewrite_due = False
-        self._cut_bytes = 0  # size of the file when it was last begun anew
+        self._made_bytes = made_bytes  # size of the file when it was last begun anew
 
     @property
     def grown_bytes(self) -> int:
         """By how much the file has grown since it was begun anew; what is under way does not count."""
-        return self._log.appender.durable_end - self._cut_bytes
+        return self._log.appender.durable_end - self._made_bytes
 
     def append(self, payload: bytes, mark: tuple[int, int] | None = None) -> None:
         """Queue a record; ``mark``: it is this entry."""
@@ -102,7 +102,7 @@ class RaftJournal:
         if token == self._renaming:
             self._renaming = 0
             self._log.appender.begin_anew(self._new_bytes)
-            self._cut_bytes = self._new_bytes
+            self._made_bytes = self._new_bytes
         else:
             self._log.appender.completed(token)
         mark, self._flying_mark = self._flying_mark, None

@@ -118,6 +118,17 @@ class RaftLog:
                 return batch[:count]
         return batch
 
+    def index_before(self, last: int, entries_max: int, bytes_max: int) -> int:
+        """Return the index behind which at most ``entries_max`` held entries, with at most ``bytes_max`` of data, lead
+        up to ``last``."""
+        index, size_bytes = last, 0
+        while index > max(self.snapshot_index, last - entries_max):
+            size_bytes += len(self._entries[index - self.first_index].data)
+            if size_bytes > bytes_max:
+                break
+            index -= 1
+        return index
+
     def term_start(self, index: int) -> int:
         """Return the first held index that has the same term as the entry at ``index``; an index not held is alone."""
         if index < self.first_index:

@@ -63,6 +63,7 @@ class JournalState(msgspec.Struct, frozen=True):
     entries: list[Entry]
     end: int
     dirty_tail: bool
+    made_bytes: int  # see :class:`walrus.core.storage.recordlog.Recovered`
 
 
 def encode_raft(record: HardState | Entry) -> bytes:
@@ -111,4 +112,5 @@ def recover_journal(data: bytes) -> JournalState | None:
         entries,
         found.end,
         found.dirty_tail,
+        found.made_bytes,
     )

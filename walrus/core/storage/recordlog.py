@@ -40,6 +40,7 @@ class Recovered(msgspec.Struct, frozen=True):
     payloads: list[bytes]
     end: int  # bytes up to the last sound record
     dirty_tail: bool  # something other than zeros lies beyond ``end``: cut before appending
+    made_bytes: int  # size of the file when it got its name, 0 where it was appended to from the start
 
 
 def encode_header(magic: bytes, node: int, storage: int) -> bytes:
@@ -73,7 +74,9 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
             f"{path}: corrupt record at byte {end}, below byte {mark} that was durable; "
             "restore this file or replace the node"
         )
-    return Recovered(node, storage, payloads, end, dirty_tail=bool(data[end:].strip(b"\0")))
+    first = _record_at(data, HEADER_BYTES)
+    made_bytes = first[1] if first is not None and first[1] > HEADER_BYTES else 0
+    return Recovered(node, storage, payloads, end, bool(data[end:].strip(b"\0")), made_bytes)
 
 
 def record_at(data: bytes, position: int) -> tuple[int, int] | None:
