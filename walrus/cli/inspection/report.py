@@ -44,7 +44,10 @@ def place(problem: Problem) -> str:
 
 
 class Report(msgspec.Struct):
-    """``facts`` are shown in their order; a list is a list, a pair goes from one value to another. ``notes`` are remarks on what is as it should be."""
+    """``facts`` are shown in their order; a list is a list, a pair goes from one value to another.
+
+    ``notes`` are remarks on what is as it should be.
+    """
 
     path: str
     kind: str

@@ -74,7 +74,7 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
             f"{path}: corrupt record at byte {end}, below byte {mark} that was durable; "
             "restore this file or replace the node"
         )
-    first = _record_at(data, HEADER_BYTES)
+    first = record_at(data, HEADER_BYTES)
     made_bytes = first[1] if first is not None and first[1] > HEADER_BYTES else 0
     return Recovered(node, storage, payloads, end, bool(data[end:].strip(b"\0")), made_bytes)
 
