@@ -87,13 +87,15 @@ class DataFile:
             raise
 
 
-def lock_holder(lock: Path) -> int:
-    """The process that holds a data directory's lock; 0 if none does, or if that cannot be told."""
+def lock_holder(lock: Path, locks: Path = _LOCKS) -> str:
+    """The process that holds a data directory's lock; "" if none does, or if that cannot be told."""
     try:
         status = lock.stat()
-        held = _LOCKS.read_text(encoding="ascii")
+        held = locks.read_text(encoding="ascii")
     except OSError:
-        return 0
+        return ""
     place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    found = re.search(rf"FLOCK +ADVISORY +WRITE +(\d+) +{place} ", held)
-    return int(found[1]) if found else 0
+    found = re.search(rf"FLOCK +ADVISORY +WRITE +(-?\d+) +{place} ", held)
+    if found is None:
+        return ""
+    return found[1] if int(found[1]) > 0 else "in another container"

@@ -21,7 +21,6 @@ from walrus.cli.inspection.report import (
     Listings,
     Report,
     identity,
-    place,
     unreadable,
 )
 from walrus.core.actions import Log, Read
@@ -93,7 +92,7 @@ class _Inspection:
         else:
             report = kinds.as_kind(_META[path], file, listing)
         self._contents[path] = file.whole()
-        return _harmless(report) if path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH) else report
+        return report
 
     def _other(self, path: str, file: DataFile, listing: Listing | None) -> Report:
         journal = self._owner
@@ -176,19 +175,18 @@ class _Inspection:
         return "", startup.ready.incarnation
 
 
-def _harmless(report: Report) -> Report:
-    """What is wrong with a file that never got its name is no problem: the next start removes it."""
-    report.notes += [place(problem) + problem.text for problem in report.problems]
-    report.problems = []
-    return report
-
-
 def _files(root: Path) -> dict[str, None]:
     """Every file below ``root``, as paths relative to it, in order. Raises OSError."""
     found = []
     for directory, _, names in os.walk(root, onerror=_fail):
         found += [os.path.relpath(os.path.join(directory, name), root) for name in names]
-    return dict.fromkeys(sorted(found))
+    return dict.fromkeys(sorted(found, key=_order))
+
+
+def _order(path: str) -> tuple[str, int]:
+    """Segment 10 after segment 9."""
+    named = _SEGMENT.fullmatch(path)
+    return (f"user_data/{named[1]}", int(named[2])) if named else (path, 0)
 
 
 def _fail(error: OSError) -> None:

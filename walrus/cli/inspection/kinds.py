@@ -6,7 +6,7 @@ from typing import Final
 
 from walrus.cli.inspection import catalogues, journals, segments, snapshots
 from walrus.cli.inspection.datafile import DataFile, lock_holder
-from walrus.cli.inspection.report import NO_FILE_OF_OURS, Listing, Listings, Report
+from walrus.cli.inspection.report import NO_FILE_OF_OURS, Listing, Listings, Report, place
 from walrus.core.storage.blocks import SEGMENT_MAGIC
 from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH
 from walrus.core.storage.journal import JOURNAL_MAGIC, JOURNAL_NEW_PATH, JOURNAL_PATH
@@ -59,7 +59,9 @@ def as_kind(kind: str, file: DataFile, listing: Listing | None) -> Report:
     else:
         report, _ = snapshots.inspect(file, listing)
     if file.path.name in _UNFINISHED:
-        report.notes.append("a file that never got its name: the next start removes it, whatever it holds")
+        report.notes.append("never got its name: the next start removes it, so whatever is wrong with it is no problem")
+        report.notes += [place(problem) + problem.text for problem in report.problems]
+        report.problems = []
     return report
 
 

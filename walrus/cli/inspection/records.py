@@ -59,6 +59,8 @@ def read_records(report: Report, data: bytes, magic: bytes) -> Records | None:
     stray = list(_anywhere(data, end))
     mark = max((record.mark for record in (*sound, *stray)), default=0)
     report.facts |= {"size_bytes": len(data), "sound_bytes": end, "records": len(sound), "durable_mark": mark}
+    if sound and sound[0].mark > HEADER_BYTES:
+        report.facts["made_bytes"] = sound[0].mark  # it was written whole, of this size, then renamed
     _judge_end(report, data, end, mark, stray)
     return Records(node, storage, sound, end, stray)
 
@@ -116,7 +118,7 @@ def _judge_end(report: Report, data: bytes, end: int, mark: int, stray: list[Rec
         report.add(
             TORN,
             end,
-            f"torn tail of {rest} bytes, none of which was known durable{behind}: the next start cuts it",
+            f"torn tail up to byte {end + rest - 1}, not known durable{behind}: the next start cuts it",
         )
     elif len(data) > end:
         report.notes.append(f"{len(data) - end} zeros at the end were reserved for more")

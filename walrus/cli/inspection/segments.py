@@ -222,8 +222,8 @@ class _Reading:
             self._report.add(
                 TORN,
                 tail.position,
-                f"torn tail of {tail.end - tail.position} bytes, no sound block in them or behind: the next start cuts "
-                "it (rot in the very last block looks the same)",
+                f"torn tail up to byte {tail.end - 1}, no sound block in it or behind: the next start cuts it (rot in "
+                "the very last block looks the same)",
             )
         elif size > tail.position:
             self._report.notes.append(f"{size - tail.position} zeros at the end were reserved for more")
