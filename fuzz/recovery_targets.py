@@ -24,7 +24,7 @@ from walrus.core.raft.membership import Membership
 from walrus.core.segment.messages import Fence
 from walrus.core.segment.opener import Opener
 from walrus.core.segment.replica import LOST as LOST_COPY
-from walrus.core.segment.replica import READY, UNREAD, Replica
+from walrus.core.segment.replica import READY, UNREAD, Replica, segment_path
 from walrus.core.segment.scan import LOST, SOUND, Scan, Verdict
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, split_blocks
@@ -129,7 +129,11 @@ def segment_scan(data: bytes) -> str:
     """The verdict depends on the bytes, not on how they are read; what it keeps is whole and scans as sound."""
     verdicts = []
     for held in (False, True):
-        verdict = scan(data, held=held)
+        try:
+            verdict = scan(data, held=held)
+        except RecoveryError as error:
+            verdicts.append(refused(error, segment_path(KEY)))
+            continue
         verdicts.append(f"{verdict.state} {kind_of(verdict.reason)}")
         in_pieces = scan(data, held=held, read_bytes=READ_BYTES)
         assert (verdict.state, verdict.index.length) == (in_pieces.state, in_pieces.index.length)
@@ -156,10 +160,13 @@ def scan(data: bytes, *, held: bool, read_bytes: int = 1 << 30) -> Verdict:
 
 
 def opening(data: bytes) -> str:
-    """The first byte says whether the copy was noted. It is usable or known to be lost, and a usable one opens sound
-    the next time, at the same length."""
+    """The first byte says whether the copy was noted. It is usable, or known to be lost, or refused; a usable one opens
+    sound the next time, at the same length."""
     held, file = bool(data[:1] and data[0] % 2), data[1:]
-    state, length, kept = opened(file, held=held)
+    try:
+        state, length, kept = opened(file, held=held)
+    except RecoveryError as error:
+        return refused(error, segment_path(KEY))
     if state == LOST_COPY:
         assert kept == file
         return "lost"
@@ -203,7 +210,9 @@ def startup(data: bytes) -> str:
     assert running is not None
     envelope = Envelope(alone.node.out.cluster, 2, 9, NODE, running.me[1])
     alone.turn(ev.MessageReceived(encode_message(envelope, Fence(*KEY, 1 << 40))))
-    assert alone.stopped is None
+    if alone.stopped is not None:  # it has met a copy of another version
+        assert segment_path(KEY) in alone.stopped.reason
+        return kind_of(alone.stopped.reason)
     answers = [action for action in alone.done if isinstance(action, Send) and action.to == 2]
     replica = alone.node.replicas.get(KEY)
     return f"runs, {len(answers)} answers, copy {replica.state if replica else 'none'}"
