@@ -1,4 +1,4 @@
-"""FORMATS.md says what the code does: its tables are the code's, and a parser written from it reads what nodes wrote."""
+"""FORMATS.md says what the code does: its tables are the code's, a parser written from it reads what nodes wrote."""
 
 import inspect
 import re
@@ -71,9 +71,8 @@ def test_the_tables_of_bytes_have_no_gap_and_the_codes_sizes() -> None:
     ],
 )
 def test_the_magics_are_the_codes(section: str, magics: list[bytes]) -> None:
-    named = [
-        re.findall(r"`([A-Z]+(?:\\n)?)`", row[2]) for table in tables(section)[:2] for row in table if len(row) > 2
-    ]
+    cells = [row[2] for table in tables(section)[:2] for row in table if len(row) > 2]
+    named = [re.findall(r"`([A-Z]+(?:\\n)?)`", cell) for cell in cells]
     told = [name.replace("\\n", "\n").encode() for names in named for name in names]
     assert told == magics
 
@@ -185,7 +184,7 @@ def test_the_pages_parser_reads_a_nodes_journal_and_snapshot_as_one_log(world: W
     base, entries = page_parser.log(records)
     snap, (cluster, index, _, membership, nodes, topics) = page_parser.snapshot(world.files[snapshotfile.SNAPSHOT_PATH])
     assert (snap[:4], cluster) == ((b"WALSNAP\n", 1, 1, world.storage), world.cluster)
-    assert 0 < base <= index <= base + len(entries) == world.node.raft.last_index
+    assert 0 < base <= index <= base + len(entries) == world.node.raft.applied_index
     assert membership == [[[1, world.storage, "node1:6001", True]]]
     assert [node[:2] for node in nodes] == [[1, world.storage]]
     (name, _, _, segments) = topics[0]

@@ -281,7 +281,11 @@ def _judge_bad_header(report: Report, file: DataFile, head: bytes, expected: Own
 
 def _judge_owner(report: Report, file: DataFile, header: SegmentHeader, expected: Owner | None) -> None:
     named = _NAME.fullmatch(file.path.name)
-    if named is not None and (named[1], int(named[2])) != (header.topic, header.segment):
+    if expected is not None:
+        wrong = (expected.header.topic, expected.header.segment) != (header.topic, header.segment)
+    else:
+        wrong = named is not None and (named[1], int(named[2])) != (header.topic, header.segment)
+    if wrong:
         report.add(
             DAMAGED,
             0,
