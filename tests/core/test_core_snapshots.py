@@ -11,8 +11,11 @@ from walrus.core.actions import Rename, Truncate, Write
 from walrus.core.codec import encode_message
 from walrus.core.config import MS
 from walrus.core.metadata import snapshot as state
+from walrus.core.outbox import Outbox
 from walrus.core.peer import AppendEntries, Envelope, Heartbeat, InstallSnapshot, JoinReply, SnapshotReply
 from walrus.core.raft.output import HardState
+from walrus.core.snapshots import PIECE_BYTES, SnapshotFiles, taken
+from walrus.core.storage.appender import Tokens
 from walrus.core.storage.journal import JOURNAL_NEW_PATH, JOURNAL_PATH, recover_journal
 from walrus.core.storage.snapshotfile import SNAPSHOT_NEW_PATH, SNAPSHOT_PATH, decode_file
 
@@ -266,3 +269,51 @@ def test_entries_that_come_while_a_snapshot_is_being_installed_make_it_superfluo
     assert world.node.raft.commit_index == index
     replies = [message for _, message in world.sent() if isinstance(message, SnapshotReply)]
     assert replies[-1].installed
+
+
+def files_in_turn(*indexes: int) -> list[int]:
+    """Snapshots of these entries are to be written, the first one and, while it is under way, the others; which are."""
+    out = Outbox(1)
+    files = SnapshotFiles(out, Tokens())
+    _, content, _ = source()
+    for index in indexes:
+        one = msgspec.structs.replace(content, index=index)
+        files.write(taken(one, state.encode(one), sent=True))
+    durable = []
+    while actions := out.drain():
+        for action in actions:
+            assert isinstance(action, Write | Rename)
+            assert files.write_completed(action.token)
+        found = files.fetch()
+        if found is not None:
+            durable.append(found.raft.index)
+    return durable
+
+
+def test_snapshots_are_written_one_after_the_other_and_never_an_older_one_over_a_newer() -> None:
+    assert files_in_turn(5) == [5]
+    assert files_in_turn(5, 7) == [5, 7]
+    assert files_in_turn(5, 7, 9) == [5, 9]
+    assert files_in_turn(7, 5) == [7]
+
+
+def test_a_large_snapshot_is_written_in_several_pieces() -> None:
+    out = Outbox(1)
+    files = SnapshotFiles(out, Tokens())
+    _, content, _ = source()
+    node = msgspec.structs.replace(content.nodes[0], address="x" * (5 * PIECE_BYTES // 2))
+    content = msgspec.structs.replace(content, nodes=(node,))
+    files.write(taken(content, state.encode(content), sent=False))
+    data = b""
+    sizes = []
+    while actions := out.drain():
+        [action] = actions
+        if isinstance(action, Write):
+            assert action.offset == len(data)
+            data += action.data
+            sizes.append(len(action.data))
+        files.write_completed(action.token)  # type: ignore[attr-defined]
+    assert sizes[:2] == [PIECE_BYTES] * 2
+    assert len(sizes) == 3
+    assert decode_file(data).snapshot == content
+    assert not files.write_completed(99)

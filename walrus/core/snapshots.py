@@ -68,11 +68,15 @@ class SnapshotFiles:
         return True
 
     def fetch(self) -> Taken | None:
-        """The snapshot that has just become durable; the next one begins."""
+        """The snapshot that has just become durable.
+
+        The next one begins, unless it is older: a new leader may have none as new as the last one had.
+        """
         found, self.durable = self.durable, None
         if found is not None and self._next is not None:
             following, self._next = self._next, None
-            self.write(following)
+            if following.raft.index > found.raft.index:
+                self.write(following)
         return found
 
     def _go_on(self) -> None:
