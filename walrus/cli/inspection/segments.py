@@ -178,7 +178,7 @@ class _Reading:
         if self._listing is not None:
             self._list(block, payloads or [])
 
-    def _list(self, block: Block, payloads: list[tuple[int, bytes]]) -> None:
+    def _list(self, block: Block, payloads: list[tuple[int, int]]) -> None:
         info = block.info
         assert self._listing is not None
         self._listing(
@@ -193,13 +193,13 @@ class _Reading:
                 "time": moment(info.wall_ns),
             }
         )
-        for number, (position, payload) in enumerate(payloads):
+        for number, (start, end) in enumerate(payloads):
             self._listing(
                 {
                     "offset": info.base + number,
-                    "position": position,
-                    "bytes": len(payload),
-                    "payload": preview(payload),
+                    "position": info.position + start,
+                    "bytes": end - start,
+                    "payload": preview(block.data[start:end]),
                 }
             )
 
@@ -237,20 +237,19 @@ def _hole(hole: Hole) -> str:
     return f"a sound block that begins with record {hole.found.base} where record {hole.expected} should follow: {what}"
 
 
-def _payloads(block: Block) -> list[tuple[int, bytes]] | None:
-    """Where each record's payload lies in the file, and its bytes; None where lengths and body disagree."""
-    data, at = block.data, BLOCK_HEADER_BYTES
-    payloads: list[tuple[int, bytes]] = []
+def _payloads(block: Block) -> list[tuple[int, int]] | None:
+    """From where to where each record's payload lies in the block; None where lengths and body disagree."""
+    data, at, end = block.data, BLOCK_HEADER_BYTES, len(block.data)
+    payloads: list[tuple[int, int]] = []
     for _ in range(block.info.count):
-        if at + _LENGTH.size > len(data):
+        if at + _LENGTH.size > end:
             return None
-        (length,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size
-        payloads.append((block.info.position + at, data[at : at + length]))
-        at += length
-        if at > len(data):
+        start = at + _LENGTH.size
+        at = start + _LENGTH.unpack_from(data, at)[0]
+        payloads.append((start, at))
+        if at > end:
             return None
-    return payloads if at == len(data) else None
+    return payloads if at == end else None
 
 
 def _judge_bad_header(report: Report, file: DataFile, head: bytes, expected: Owner | None) -> None:
