@@ -1,6 +1,8 @@
 """walrus-cli inspect of a segment file: what it holds, and where what is wrong with it begins."""
 
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -145,6 +147,18 @@ def test_a_segment_larger_than_what_is_read_at_once_is_read_in_pieces(tmp_path: 
     hole = len(data) - 5 * len(blocks[-1])
     outcome = inspected(put(tmp_path, flipped(data, hole + 1000)))
     assert [problem[:2] for problem in outcome.problems] == [("damaged", hole)]
+
+
+def test_whoever_reads_the_listing_may_stop_reading(tmp_path: Path) -> None:
+    blocks = [encode_block(number * 100, 1, 5, 0, [b"x"] * 100) for number in range(200)]
+    path = put(tmp_path, encode_header(SegmentHeader(1, 5, 7, "logs", 1)) + b"".join(blocks))
+    command = [sys.executable, "-m", "walrus.cli.client", "inspect", "--records", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == f"{path}:\n".encode()
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 def test_a_foreign_segment_is_told_apart_by_its_header_alone(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from walrus.cli.inspection import directory, kinds
-from walrus.cli.inspection.datafile import DataFile
 from walrus.cli.inspection.report import EXIT_CODES, NO_FILE_OF_OURS, Listing, Listings, Report, unreadable, worst
 from walrus.cli.inspection.show import JsonShow, TextShow
 
@@ -57,6 +55,10 @@ def inspect(files: tuple[Path, ...], records: bool, form: str) -> None:
 
 def _reports(path: Path, listings: Listings) -> Iterator[Report]:
     """What is found at ``path``. Raises OSError."""
+    # Imported only here: the other commands, which are the same program, do without all that reads files.
+    from walrus.cli.inspection import directory, kinds
+    from walrus.cli.inspection.datafile import DataFile
+
     if not path.is_dir():
         with DataFile(path) as file:
             yield kinds.inspect(file, listings)

@@ -70,6 +70,8 @@ def worst(verdicts: Iterable[str]) -> str:
 
 def unreadable(path: str, error: OSError) -> Report:
     """The report on a file that the system would not give; a disk that cannot read what it has is damage."""
+    if isinstance(error, BrokenPipeError):  # it is not the file: whoever reads what is printed has gone
+        raise error
     report = Report(path, "unknown")
     report.add(DAMAGED if error.errno == errno.EIO else NO_FILE_OF_OURS, None, f"cannot be read: {describe(error)}")
     return report
