@@ -44,7 +44,8 @@ sim: setup ## a small campaign of the simulator
 	@$(BIN)/walrus-sim --seeds 1..50 --nodes 5
 
 planted: dev ## how many seeds the simulator takes to find each of many known bugs; hours (BUGS="name 7", SEEDS=300)
-	@$(BIN)/python -m fuzz.planted --seeds $(SEEDS) --table fuzz/planted/RESULTS.md $(BUGS)
+	@$(BIN)/python -m fuzz.planted --seeds $(SEEDS) --shrink-to build/shrunk \
+	    --table fuzz/planted/RESULTS.md $(BUGS)
 
 bench: setup ## PUT throughput and latency of a three-node cluster of its own
 	@$(BIN)/walrus-bench --spawn

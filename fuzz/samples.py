@@ -43,7 +43,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     peer.InstallSnapshot(3, 9, 2, 0x89ABCDEF, 10, 4, b"piece"),
     peer.SnapshotReply(3, 9, 0x89ABCDEF, 9, installed=False),
     peer.Heartbeat(3, 41, 9, 40, (1, 2)),
-    peer.HeartbeatReply(3, 41),
+    peer.HeartbeatReply(3, 41, 0),
     peer.TimeoutNow(3),
     peer.JoinRequest(4, 8, "node4:6004"),
     peer.JoinReply(77, 1, "node1:6001", ""),

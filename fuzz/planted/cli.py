@@ -5,14 +5,16 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 
-from fuzz.planted import report
+from fuzz.planted import report, shrinking
 from fuzz.planted.bug import Bug, CannotPlant
 from fuzz.planted.catalogue import BUGS
 from fuzz.planted.measure import Finding, Plan, measure
+from fuzz.planted.shrinking import Small, shrink_all
 from walrus import __version__
 
 _MOST_NODES: Final = 50
@@ -30,6 +32,9 @@ _SAY_EVERY_S: Final = 10.0
 @click.option("--jobs", type=int, help="Processes. Default: one per core.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--table", type=click.Path(dir_okay=False), help="Write a Markdown table to this file.")
+@click.option(
+    "--shrink-to", type=click.Path(file_okay=False, path_type=Path), help="Shrink a sighting of each bug into here."
+)
 @click.option("--date", help="The date to put into the table. Default: none.")
 @click.option("--machine", help="The machine to name in the table. Default: what Python knows of it.")
 def main(
@@ -42,6 +47,7 @@ def main(
     jobs: int | None,
     form: str,
     table: str | None,
+    shrink_to: Path | None,
     date: str | None,
     machine: str | None,
 ) -> None:
@@ -69,14 +75,15 @@ def main(
     except CannotPlant as error:
         raise click.UsageError(str(error)) from error
     progress.end()
+    smalls = _shrunk(findings, shrink_to, processes) if finished and shrink_to is not None else []
     waiting = [bug for bug in bugs if not bug.edits]
     if form == "json":
-        click.echo(report.as_json(findings, waiting, finished=finished))
+        click.echo(report.as_json(findings, waiting, smalls, finished=finished))
     else:
-        _tell(findings, waiting)
+        _tell(findings, waiting, smalls)
     if table is not None:
         with open(table, "w", encoding="utf-8") as file:
-            file.write(report.markdown(findings, waiting, _setting(plan, machine, date)))
+            file.write(report.markdown(findings, waiting, smalls, _setting(plan, machine, date)))
     if not finished:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
@@ -111,7 +118,11 @@ class _Progress:
         return "\r\x1b[K" if self._on_terminal else ""
 
 
-def _tell(findings: Sequence[Finding], waiting: Sequence[Bug]) -> None:
+def _shrunk(findings: Sequence[Finding], folder: Path, jobs: int) -> list[Small]:
+    return shrink_all(findings, folder, jobs, lambda small: click.echo(shrinking.line(small), err=True))
+
+
+def _tell(findings: Sequence[Finding], waiting: Sequence[Bug], smalls: Sequence[Small]) -> None:
     for finding in findings:
         if finding.seeds:
             click.echo(report.line(finding))
@@ -120,6 +131,8 @@ def _tell(findings: Sequence[Finding], waiting: Sequence[Bug]) -> None:
     click.echo()
     for text in report.figures(findings):
         click.echo(text)
+    if smalls:
+        click.echo(shrinking.figure(smalls))
     missed = report.holes(findings)
     if missed:
         click.echo(f"not found, so a hole in faults, workload or checkers: {', '.join(f.bug.name for f in missed)}")

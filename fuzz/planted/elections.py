@@ -57,7 +57,7 @@ BUGS = (
         "etcd issue 8501: deadlock with pre-vote",
         True,
         (
-            Edit(answer_to_stale, "return HeartbeatReply(term, 0)", "return None"),
+            Edit(answer_to_stale, "return HeartbeatReply(term, 0, 0)", "return None"),
             Edit(answer_to_stale, "return AppendReply(term, False, 0, 0, 0, 0)", "return None"),
         ),
     ),

@@ -39,6 +39,42 @@ BUGS = (
         ),
     ),
     Bug(
+        "lease-back-too-early",
+        0,
+        "A writer that is heard again gets its lease back before it knows that its segment is about to be taken.",
+        "own code, found by the checker of leases",
+        False,
+        (
+            Edit(
+                Leader._start_round,
+                "progress.acked_seq if confirmed and progress.may_hold_lease else 0",
+                "progress.acked_seq if confirmed else 0",
+            ),
+        ),
+    ),
+    Bug(
+        "leader-leased-too-early",
+        0,
+        "A new leader holds a lease before it knows what was committed against it in earlier terms.",
+        "own code, found by the checker of leases (seed 1002565 of 3 nodes)",
+        False,
+        (
+            Edit(
+                Lease.until_ns,
+                "if raft.role is LEADER and raft.log.term(raft.applied_index) == raft.term:",
+                "if raft.role is LEADER:",
+            ),
+        ),
+    ),
+    Bug(
+        "transfer-taken-back",
+        0,
+        "A leader that told another one to lead gives up waiting for it, and confirms leases again.",
+        "own code",
+        False,
+        (Edit(Leader.tick, "self.must_stop = self._timeout_now_sent", "self.must_stop = False"),),
+    ),
+    Bug(
         "endless-lease",
         0,
         "A lease, once granted, never ends.",

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, Final
 
+import msgspec
+
 from fuzz.planted.bounds import seeds_for, seeds_for_share, share_within
 from fuzz.planted.bug import Bug
 from fuzz.planted.measure import Finding
+from fuzz.planted.shrinking import Small, figure
 
 _WITHIN_TEXTBOOK: Final = 50
 _WITHIN_ALL: Final = 10_000
@@ -86,10 +89,15 @@ def holes(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.done and not finding.sightings]
 
 
-def as_json(findings: Sequence[Finding], waiting: Sequence[Bug], *, finished: bool) -> str:
+def as_json(findings: Sequence[Finding], waiting: Sequence[Bug], smalls: Sequence[Small], *, finished: bool) -> str:
     """Everything, for programs; an infinite number of seeds is null."""
     rows = [_row(finding) for finding in findings if finding.seeds]
-    document = {"bugs": rows, "waiting": [_bug(bug) for bug in waiting], "finished": finished}
+    document = {
+        "bugs": rows,
+        "waiting": [_bug(bug) for bug in waiting],
+        "shrunk": msgspec.to_builtins(smalls),
+        "finished": finished,
+    }
     return json.dumps(document, indent=2)
 
 
@@ -128,13 +136,15 @@ def _row(finding: Finding) -> dict[str, Any]:
     }
 
 
-def markdown(findings: Sequence[Finding], waiting: Sequence[Bug], setting: str) -> str:
+def markdown(findings: Sequence[Finding], waiting: Sequence[Bug], smalls: Sequence[Small], setting: str) -> str:
     """The table for the repository."""
+    deeds = {small.name: str(small.deeds) for small in smalls if not small.failed}
     rows = [
-        "| bug | of | textbook | seeds run | shown | expected seeds (95 %) | 95 % within | by crash | caught by |",
-        "|-|-|-|-:|-:|-:|-:|-:|-|",
-        *(_markdown_row(finding) for finding in findings if finding.seeds),
-        *(f"| {bug.name} | {of(bug)} | {_mark(bug)} | | | | | | waits for {bug.waits_for} |" for bug in waiting),
+        "| bug | of | textbook | seeds run | shown | expected seeds (95 %) "
+        "| 95 % within | by crash | deeds | caught by |",
+        "|-|-|-|-:|-:|-:|-:|-:|-:|-|",
+        *(_markdown_row(finding, deeds.get(finding.bug.name, "")) for finding in findings if finding.seeds),
+        *(f"| {bug.name} | {of(bug)} | {_mark(bug)} | | | | | | | waits for {bug.waits_for} |" for bug in waiting),
     ]
     return "\n".join(
         [
@@ -143,11 +153,12 @@ def markdown(findings: Sequence[Finding], waiting: Sequence[Bug], setting: str) 
             "Written by `make planted`; what each bug is, `python -m fuzz.planted --list` tells. *Expected seeds*: one",
             "over the share of seeds that showed the bug, with exact (Clopper-Pearson) bounds. *95 % within*: so many",
             "seeds show it with a probability of 95 %. *Of*: the number in the research note. *By crash*: sightings by",
-            "an exception in a node instead of a checker. A seed that fails without the bug as well is not counted.",
+            "an exception in a node instead of a checker. *Deeds*: what a sighting was shrunk to. A seed that fails",
+            "without the bug as well is not counted.",
             "",
             setting,
             "",
-            *(f"- {text}" for text in figures(findings)),
+            *(f"- {text}" for text in [*figures(findings), *([figure(smalls)] if smalls else [])]),
             "",
             *rows,
             "",
@@ -159,7 +170,7 @@ def _mark(bug: Bug) -> str:
     return "●" if bug.textbook else ""
 
 
-def _markdown_row(finding: Finding) -> str:
+def _markdown_row(finding: Finding, deeds: str) -> str:
     bug, found, chance = finding.bug, len(finding.sightings), finding.chance
     low, high = finding.bounds
     expected = (
@@ -175,6 +186,7 @@ def _markdown_row(finding: Finding) -> str:
         expected,
         count(seeds_for(0.95, chance)) if found else "",
         str(crashed or ""),
+        deeds,
         caught_by(finding).replace("|", "\\|") or "**not found**",
     )
     return f"| {' | '.join(cells)} |"

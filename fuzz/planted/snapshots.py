@@ -170,12 +170,4 @@ BUGS = (
             ),
         ),
     ),
-    Bug(
-        "lease-before-catch-up",
-        0,
-        "A node whose lease had lapsed gets a new one before it knows which segments were taken from it.",
-        "own: found by the lease checker while snapshots were written",
-        False,
-        (Edit(Leader._start_round, " and commit >= progress.lease_index", ""),),
-    ),
 )

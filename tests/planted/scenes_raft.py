@@ -11,6 +11,7 @@ from segment_fixtures import settings as node_settings
 from walrus.core.actions import SendToAddress
 from walrus.core.config import MS
 from walrus.core.joining import SILENCE_NS, Joining
+from walrus.core.lease import Lease
 from walrus.core.peer import (
     AppendEntries,
     AppendReply,
@@ -64,7 +65,7 @@ def a_learner_is_asked_for_its_vote() -> object:
     return granted(raft(4, learners=(4,)), 2, RequestVote(2, 1, 1, False, False))
 
 
-@shows("stale-leader-untold", sound=[HeartbeatReply(5, 0)], broken=[])
+@shows("stale-leader-untold", sound=[HeartbeatReply(5, 0, 0)], broken=[])
 def a_leader_of_an_older_term_sends_a_heartbeat() -> object:
     return replies(raft(2, term=5), 1, Heartbeat(1, 1, 0, 0, ()))
 
@@ -215,7 +216,7 @@ def a_quorum_answers_a_leader_that_has_committed_nothing() -> object:
     if not beats:
         machine.tick(50 * MS)
         beats = [m for to, m, _ in machine.drain().messages if to == 2 and isinstance(m, Heartbeat)]
-    return hear(machine, 2, HeartbeatReply(machine.term, beats[-1].seq)).reads
+    return hear(machine, 2, HeartbeatReply(machine.term, beats[-1].seq, 0)).reads
 
 
 # --- what voters owe a leader ---
@@ -240,12 +241,44 @@ def a_voter_that_has_just_started_again_is_asked_for_its_vote() -> object:
 def a_leader_sends_heartbeats_although_no_quorum_has_answered_for_longer_than_a_lease() -> object:
     machine = raft(1)
     elect(machine)
-    matched(machine, 2, machine.log.last_index)
-    hear(machine, 2, HeartbeatReply(machine.term, 1))
+    hear(machine, 2, HeartbeatReply(machine.term, 1, machine.log.last_index))
     machine.tick(machine.config.lease_ns + 50 * MS)
     assert machine.role is Role.LEADER
     beats = [m for to, m, _ in machine.drain().messages if to == 2 and isinstance(m, Heartbeat)]
     return [beat.confirmed_seq for beat in beats]
+
+
+@shows("lease-back-too-early", sound=[0], broken=[1])
+def a_writer_that_a_segment_is_about_to_be_taken_from_is_heard_again() -> object:
+    machine = raft(1)
+    elect(machine)
+    matched(machine, 2, 2)
+    machine.withhold_lease(2, machine.propose(b"SEALING", 0))
+    hear(machine, 2, HeartbeatReply(machine.term, 1, 2))
+    machine.tick(50 * MS)
+    return [m.confirmed_seq for to, m, _ in machine.drain().messages if to == 2 and isinstance(m, Heartbeat)]
+
+
+@shows("leader-leased-too-early", sound=(False, True), broken=(True, True))
+def a_quorum_answers_a_new_leader_before_and_after_it_has_applied_an_entry_of_its_term() -> object:
+    machine = raft(1)
+    lease = Lease(machine.config, machine)
+    elect(machine)
+    hear(machine, 2, HeartbeatReply(machine.term, 1, 0))
+    before = lease.valid(1 * MS)
+    matched(machine, 2, machine.log.last_index)
+    return before, lease.valid(1 * MS)
+
+
+@shows("transfer-taken-back", sound=Role.FOLLOWER, broken=Role.LEADER)
+def a_leader_gives_up_a_transfer_that_it_has_ordered() -> object:
+    machine = raft(1)
+    elect(machine)
+    matched(machine, 2, 2)
+    assert machine.transfer_leadership(0)
+    machine.drain()
+    machine.tick(machine.config.election_timeout_min_ns)
+    return machine.role
 
 
 @shows("repeated-heartbeat-renews", sound=[1, 0], broken=[1, 1])

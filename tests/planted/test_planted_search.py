@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fuzz.planted import cli, measure
+from fuzz.planted import cli, measure, shrinking
 from fuzz.planted.bug import Bug, Edit
 from fuzz.planted.catalogue import BUGS
 from fuzz.planted.measure import Finding, Plan, Sighting, run_chunk
 from walrus.core.lease import Lease
 from walrus.sim.options import Options
 from walrus.sim.result import Result as RunResult
+from walrus.sim.runner import run_scenario
+from walrus.sim.scenario import decode
 
 ENDLESS = next(bug for bug in BUGS if bug.name == "endless-lease")
 SOUND = Lease.valid.__code__
@@ -188,9 +190,25 @@ def test_the_table_names_its_circumstances(command: Command, tmp_path: Path) -> 
     command("endless-lease", "dirty-read", "8", "--seeds", "10", *arguments)
     text = path.read_text(encoding="utf-8")
     assert "clusters of 3 nodes in turn; seeds from 1 on, up to 10 or 20 sightings; a machine; 2026-11-24." in text
-    assert "| endless-lease | own | ● | 10 | 5 | 2 (1 to 5) | 5 |  | leases (5) |" in text
+    assert "| endless-lease | own | ● | 10 | 5 | 2 (1 to 5) | 5 |  |  | leases (5) |" in text
     assert "**not found**" in text
     assert "waits for removal of nodes" in text
+
+
+def test_a_sighting_is_shrunk_to_a_scenario_that_is_clean_without_the_bug(tmp_path: Path) -> None:
+    plan = Plan(nodes=(3,), seeds=20, enough=1)
+    bug = next(bug for bug in BUGS if bug.name == "seal-before-drain")
+    findings, _ = measure.measure([bug], plan, 1, lambda finding: None)
+    [small] = shrinking.shrink_all(findings, tmp_path, 1, lambda small: None)
+    assert small.deeds < small.deeds_before
+    assert small.runs > 1
+    scenario = decode((tmp_path / "seal-before-drain.json").read_text(encoding="utf-8"), "the file")
+    assert len(scenario.steps) == small.deeds
+    assert scenario.expect == shrinking.CLEAN
+    assert run_scenario(scenario).violation == ""
+    with bug.planted():
+        assert run_scenario(scenario).violation
+    assert f"median {small.deeds} deeds" in shrinking.figure([small])
 
 
 def test_an_interrupt_tells_what_is_known_and_is_no_success(command: Command) -> None:

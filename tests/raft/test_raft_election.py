@@ -158,7 +158,7 @@ def test_4_2_3_a_leader_with_its_quorum_ignores_candidates() -> None:
     """A removed or confused node cannot depose it by asking for votes."""
     machine = raft(1)
     elect(machine)
-    hear(machine, 2, HeartbeatReply(2, 1), 5 * MS)
+    hear(machine, 2, HeartbeatReply(2, 1, 0), 5 * MS)
     assert replies(machine, 9, RequestVote(8, 99, 7, False, False), 100 * MS) == [VoteReply(2, False, False)]
     assert machine.role is Role.LEADER
 
@@ -166,12 +166,12 @@ def test_4_2_3_a_leader_with_its_quorum_ignores_candidates() -> None:
 def test_5_1_a_stale_message_is_answered_with_the_newer_term_and_nothing_of_the_old_one() -> None:
     """A sequence number of an old term would look like an answer to the new leader of that number's round."""
     machine = raft(2, term=5)
-    assert replies(machine, 1, Heartbeat(4, 77, 0, 0, ())) == [HeartbeatReply(5, 0)]
+    assert replies(machine, 1, Heartbeat(4, 77, 0, 0, ())) == [HeartbeatReply(5, 0, 0)]
     (reply,) = replies(machine, 1, AppendEntries(4, 6, 4, [], 0))
     assert (reply.term, reply.success, reply.reject_prev) == (5, False, 0)  # type: ignore[union-attr]
     leader = raft(1)
     elect(leader)
-    out = hear(leader, 2, HeartbeatReply(2, 0))
+    out = hear(leader, 2, HeartbeatReply(2, 0, 0))
     assert out.heartbeat_acks == []
 
 
@@ -276,16 +276,28 @@ def test_3_10_timeout_now_is_sent_only_once_the_transferee_has_everything() -> N
 
 
 def test_3_10_a_transfer_that_does_not_come_about_is_given_up() -> None:
-    """After the shortest election timeout the leader takes proposals again."""
+    """After the shortest election timeout the leader takes proposals again, where it has told nobody to lead."""
     network = cluster(3)
     leader = network.raft(1)
     network.cut |= {(1, 2), (1, 3)}
+    network.propose(b"not there yet")
     assert leader.transfer_leadership(network.now_ns)
     assert leader.is_transferring
     network.run_for(MIN_NS + leader.config.heartbeat_interval_ns)
     assert not leader.is_transferring
     assert leader.propose(b"x", network.now_ns) > 0
     assert (1, "gave up handing leadership to node 2") in network.notes
+
+
+def test_3_10_a_leader_that_has_told_another_to_lead_stops_when_it_gives_up() -> None:
+    """Its word may come late, and then no voter minds the leases that this leader confirmed meanwhile."""
+    network = cluster(3)
+    leader = network.raft(1)
+    network.cut |= {(1, 2), (1, 3)}
+    assert leader.transfer_leadership(network.now_ns)
+    network.run_for(MIN_NS + leader.config.heartbeat_interval_ns)
+    assert leader.role is not Role.LEADER
+    assert (1, "stopped leading in term 1: another node was told to lead") in network.notes
 
 
 def test_3_10_nobody_to_hand_over_to() -> None:

@@ -86,7 +86,7 @@ def test_4_2_1_a_learner_far_behind_needs_another_catch_up_round() -> None:
     for _ in range(100):
         machine.propose(b"x", 0)
     machine.persisted(102, 2)
-    hear(machine, 2, HeartbeatReply(2, 1))
+    hear(machine, 2, HeartbeatReply(2, 1, 0))
     hear(machine, 2, AppendReply(2, True, 2, 0, 0, 0))
     assert voters_of(machine) == (1,)
     hear(machine, 2, AppendReply(2, True, 101, 0, 0, 0))
@@ -136,7 +136,7 @@ def test_no_promotion_before_an_entry_of_the_leaders_own_term_is_committed() -> 
     """The rule holds for every change."""
     machine = raft(1, voters=(1, 2, 3), learners=(4,))
     elect(machine)
-    hear(machine, 4, HeartbeatReply(2, 1))
+    hear(machine, 4, HeartbeatReply(2, 1, 0))
     hear(machine, 4, AppendReply(2, True, 2, 0, 0, 0))
     assert voters_of(machine) == (1, 2, 3)
     hear(machine, 2, AppendReply(2, True, 2, 0, 0, 0))

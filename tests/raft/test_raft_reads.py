@@ -10,7 +10,7 @@ from walrus.core.raft.raft import Raft
 
 
 def committed_leader() -> Raft:
-    """Node 1 leading nodes 2 and 3 in term 2, entry 2 of its own term committed, round 1 sent at time 0."""
+    """Node 1 leading nodes 2 and 3 in term 2, entry 2 of its own term committed, rounds 1 and 2 sent at time 0."""
     machine = raft(1)
     elect(machine)
     hear(machine, 2, AppendReply(2, True, 2, 0, 0, 0))
@@ -28,9 +28,9 @@ def test_6_4_a_read_is_confirmed_by_a_round_that_began_after_it() -> None:
     """An answer to an older round proves nothing about the time of the read."""
     machine = committed_leader()
     assert machine.request_read(7, 10 * MS)
-    assert beats(machine.drain()) == [(2, 2, 0), (3, 2, 0)]
-    assert hear(machine, 3, HeartbeatReply(2, 1), 11 * MS).reads == []
-    assert hear(machine, 3, HeartbeatReply(2, 2), 12 * MS).reads == [(7, 2)]
+    assert beats(machine.drain()) == [(2, 3, 0), (3, 3, 0)]
+    assert hear(machine, 3, HeartbeatReply(2, 2, 0), 11 * MS).reads == []
+    assert hear(machine, 3, HeartbeatReply(2, 3, 0), 12 * MS).reads == [(7, 2)]
 
 
 def test_6_4_a_repeated_answer_confirms_no_later_read() -> None:
@@ -42,8 +42,8 @@ def test_6_4_a_repeated_answer_confirms_no_later_read() -> None:
     machine.request_read(7, 0)
     machine.drain()
     for peer in (2, 2, 6):
-        assert hear(machine, peer, HeartbeatReply(2, 2)).reads == []
-    assert hear(machine, 5, HeartbeatReply(2, 2)).reads == [(7, 2)]
+        assert hear(machine, peer, HeartbeatReply(2, 3, 0)).reads == []
+    assert hear(machine, 5, HeartbeatReply(2, 3, 0)).reads == [(7, 2)]
 
 
 def test_6_4_reads_wait_until_the_leader_has_committed_in_its_term() -> None:
@@ -54,10 +54,10 @@ def test_6_4_reads_wait_until_the_leader_has_committed_in_its_term() -> None:
     assert beats(machine.drain()) == []
     machine.tick(40 * MS)
     machine.drain()
-    assert hear(machine, 2, HeartbeatReply(2, 2)).reads == []
+    assert hear(machine, 2, HeartbeatReply(2, 2, 0)).reads == []
     out = hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0), 41 * MS)
-    assert beats(out) == [(2, 3, 2), (3, 3, 0)]
-    assert hear(machine, 2, HeartbeatReply(2, 3)).reads == [(7, 3)]
+    assert beats(out) == [(2, 3, 0), (3, 3, 0)]
+    assert hear(machine, 2, HeartbeatReply(2, 3, 0)).reads == [(7, 3)]
 
 
 def test_6_4_reads_that_come_during_a_round_share_the_next_one() -> None:
@@ -69,10 +69,10 @@ def test_6_4_reads_that_come_during_a_round_share_the_next_one() -> None:
     for ticket in (3, 4, 5):
         machine.request_read(ticket, 0)
         assert beats(machine.drain()) == []
-    out = hear(machine, 2, HeartbeatReply(2, 2))
+    out = hear(machine, 2, HeartbeatReply(2, 3, 0))
     assert out.reads == [(1, 2), (2, 2)]
     assert len(beats(out)) == 2
-    assert hear(machine, 2, HeartbeatReply(2, 3)).reads == [(3, 2), (4, 2), (5, 2)]
+    assert hear(machine, 2, HeartbeatReply(2, 4, 0)).reads == [(3, 2), (4, 2), (5, 2)]
 
 
 def test_6_4_a_single_voter_confirms_its_reads_itself() -> None:
@@ -90,7 +90,7 @@ def test_6_4_reads_are_refused_by_followers_and_fail_with_the_leadership() -> No
     machine.request_read(1, 0)
     machine.drain()
     machine.request_read(2, 0)
-    assert hear(machine, 3, HeartbeatReply(9, 0)).failed_reads == [1, 2]
+    assert hear(machine, 3, HeartbeatReply(9, 0, 0)).failed_reads == [1, 2]
     assert not machine.request_read(3, 0)
 
 
@@ -111,22 +111,43 @@ def test_a_quorum_confirms_for_one_lease_from_when_the_round_was_sent() -> None:
     machine = committed_leader()
     lease_ns = settings(1).lease_ns
     assert machine.quorum_contact(30 * MS) < 0
-    out = hear(machine, 2, HeartbeatReply(2, 1), 30 * MS)
+    out = hear(machine, 2, HeartbeatReply(2, 1, 2), 30 * MS)
     assert out.heartbeat_acks == [(2, 1)]
     assert machine.quorum_contact(30 * MS) == 0
     machine.tick(lease_ns - 1)
-    assert beats(machine.drain()) == [(2, 2, 1), (3, 2, 0)]
+    assert beats(machine.drain()) == [(2, 3, 1), (3, 3, 0)]
     machine.tick(lease_ns + 40 * MS)
-    assert beats(machine.drain()) == [(2, 3, 0), (3, 3, 0)]
+    assert beats(machine.drain()) == [(2, 4, 0), (3, 4, 0)]
+
+
+def test_a_lease_is_confirmed_only_to_who_has_applied_what_the_log_held_when_the_term_began() -> None:
+    """It may take a segment from the very node that the lease is for."""
+    machine = committed_leader()
+    for seq, commit, confirmed in ((1, 1, 0), (2, 2, 2)):
+        hear(machine, 2, HeartbeatReply(2, seq, commit), 1 * MS)
+        machine.tick(seq * 40 * MS)
+        assert beats(machine.drain())[0] == (2, seq + 2, confirmed)
+
+
+def test_a_lease_is_withheld_until_its_holder_has_applied_an_entry() -> None:
+    """Others go on as before."""
+    machine = committed_leader()
+    index = machine.propose(b"SEALING of a segment of node 2", 1 * MS)
+    machine.withhold_lease(2, index)
+    for seq, commit in ((1, index - 1), (2, index)):
+        for peer in (2, 3):
+            hear(machine, peer, HeartbeatReply(2, seq, commit), 2 * MS)
+        machine.tick(seq * 40 * MS)
+        assert beats(machine.drain()) == [(2, seq + 2, seq if commit == index else 0), (3, seq + 2, seq)]
 
 
 def test_nothing_is_confirmed_while_leadership_is_handed_over() -> None:
     """The next leader may be elected any moment, lease or not."""
     machine = committed_leader()
-    hear(machine, 2, HeartbeatReply(2, 1), 1 * MS)
+    hear(machine, 2, HeartbeatReply(2, 1, 2), 1 * MS)
     assert machine.transfer_leadership(2 * MS)
     machine.tick(40 * MS)
-    assert beats(machine.drain()) == [(2, 2, 0), (3, 2, 0)]
+    assert beats(machine.drain()) == [(2, 3, 0), (3, 3, 0)]
 
 
 def test_a_single_voter_is_in_contact_with_its_quorum_at_any_time() -> None:

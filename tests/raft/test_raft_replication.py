@@ -94,7 +94,7 @@ def test_a_heartbeat_is_answered_at_once_and_commits_what_it_names() -> None:
     """The answer waits for no disk, and the lease is reported once per round."""
     machine = raft(2, terms=(1, 1, 1))
     out = hear(machine, 1, Heartbeat(1, 4, 2, 3, (1, 2)))
-    assert out.messages == [(1, HeartbeatReply(1, 4), False)]
+    assert out.messages == [(1, HeartbeatReply(1, 4, 2), False)]
     assert out.granted == [(1, 1, 4, 3)]
     assert machine.commit_index == 2
     for late in (4, 3):
@@ -173,7 +173,7 @@ def test_5_3_a_refusal_never_sends_the_leader_back_behind_the_match() -> None:
 def test_replies_of_strangers_are_ignored() -> None:
     """Only members count."""
     machine = leader()
-    for reply in (accepted(2, 2), refused(2, 1, 0, 1), HeartbeatReply(2, 1)):
+    for reply in (accepted(2, 2), refused(2, 1, 0, 1), HeartbeatReply(2, 1, 0)):
         out = hear(machine, 9, reply)
         assert out.heartbeat_acks == []
     assert machine.commit_index == 0
@@ -220,7 +220,7 @@ def test_a_lost_message_is_asked_for_again_once_heartbeats_are_answered() -> Non
     for seq, now_ns, asks in ((1, 40 * MS, 0), (2, 130 * MS, 1), (3, 160 * MS, 0)):
         machine.tick(now_ns)
         machine.drain()
-        out = hear(machine, 2, HeartbeatReply(2, seq + 1), now_ns)
+        out = hear(machine, 2, HeartbeatReply(2, seq + 1, 0), now_ns)
         assert appends(out.messages, 2) == [AppendEntries(2, 3, 2, [], 2)] * asks
     out = hear(machine, 2, refused(2, 3, 0, 3), 170 * MS)
     assert appends(out.messages, 2) == [AppendEntries(2, 2, 2, [Entry(3, 2, 0, b"lost")], 2)]
@@ -231,7 +231,7 @@ def test_a_lost_probe_is_sent_again_once_heartbeats_are_answered() -> None:
     machine = leader()
     machine.tick(130 * MS)
     machine.drain()
-    out = hear(machine, 2, HeartbeatReply(2, 2), 130 * MS)
+    out = hear(machine, 2, HeartbeatReply(2, 2, 0), 130 * MS)
     assert appends(out.messages, 2) == [AppendEntries(2, 1, 1, [Entry(2, 2, 1, b"")], 0)]
 
 

@@ -327,7 +327,7 @@ def test_a_repeated_answer_sends_nothing_again() -> None:
 def test_a_lost_piece_goes_out_again_once_the_follower_answers_heartbeats_but_owes_a_reply() -> None:
     machine = compacted(6, 8)
     behind(machine)
-    out = hear(machine, 3, HeartbeatReply(2, 1), STALL_NS)
+    out = hear(machine, 3, HeartbeatReply(2, 1, 0), STALL_NS)
     assert piece(0, DATA[:8], index=6) in to(3, out.messages)
 
 
@@ -335,7 +335,7 @@ def test_a_follower_that_installs_is_asked_now_and_then_and_sent_nothing() -> No
     machine = compacted(6, 8)
     behind(machine)
     hear(machine, 3, has(len(DATA), index=6))
-    out = hear(machine, 3, HeartbeatReply(2, 1), STALL_NS)
+    out = hear(machine, 3, HeartbeatReply(2, 1, 0), STALL_NS)
     assert to(3, out.messages) == [piece(len(DATA), b"", index=6)]
 
 
@@ -370,7 +370,7 @@ def test_a_learner_that_was_added_while_cut_off_gets_the_snapshot_of_what_was_cu
     hear(machine, 2, AppendReply(2, True, added, 0, 0, 0))
     machine.snapshot_taken(RaftSnapshot(added, 2, machine.membership, DATA, zlib.crc32(DATA)))
     machine.compact(added)
-    out = hear(machine, 4, HeartbeatReply(2, 1), STALL_NS)
+    out = hear(machine, 4, HeartbeatReply(2, 1, 0), STALL_NS)
     [sent] = to(4, out.messages)
     assert isinstance(sent, InstallSnapshot)
     out = hear(machine, 4, has(len(DATA), index=added, installed=True), STALL_NS)
@@ -404,45 +404,3 @@ def test_what_members_that_answer_still_lack_is_known() -> None:
     machine.progress[3].contact_ns = -5
     assert lowest_held(machine.progress.values(), -1) == 9
     assert lowest_held([], 0) is None
-
-
-# --- leases of nodes that have been away ---
-
-
-def confirmed(machine: Raft, node: int, now_ns: int) -> int:
-    """What the next round of heartbeats confirms to a node."""
-    machine.tick(now_ns)
-    [beat] = [m for other, m, _ in machine.drain().messages if other == node and isinstance(m, Heartbeat)]
-    return beat.confirmed_seq
-
-
-def test_a_node_gets_a_lease_from_a_new_leader_only_with_all_that_was_committed_before() -> None:
-    machine = raft(1, terms=(1, 1))
-    elect(machine)
-    for node in (2, 3):
-        hear(machine, node, HeartbeatReply(2, 1), 1 * MS)
-    hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0), 2 * MS)
-    machine.tick(41 * MS)
-    beats = {to: m for to, m, _ in machine.drain().messages if isinstance(m, Heartbeat)}
-    assert {to: beat.confirmed_seq for to, beat in beats.items()} == {2: 1, 3: 0}
-
-
-def test_a_node_that_was_away_for_a_lease_gets_one_again_once_it_has_applied_what_it_missed() -> None:
-    machine = raft(1, terms=(1, 1))
-    elect(machine)
-    for node in (2, 3):
-        hear(machine, node, AppendReply(2, True, 3, 0, 0, 0), 0)
-        hear(machine, node, HeartbeatReply(2, 1), 1 * MS)
-    index = machine.propose(b"what is taken from node 3", 2 * MS)
-    machine.persisted(index, 2)
-    hear(machine, 2, AppendReply(2, True, index, 0, 0, 0), 3 * MS)
-    away_ns = machine.config.lease_ns + machine.config.lease_margin_ns
-    for seq in range(2, 13):
-        machine.tick(seq * 40 * MS)
-        hear(machine, 2, HeartbeatReply(2, seq), (seq * 40 + 1) * MS)
-    now_ns = 490 * MS
-    assert now_ns >= away_ns
-    hear(machine, 3, HeartbeatReply(2, 12), now_ns)
-    assert confirmed(machine, 3, 521 * MS) == 0
-    hear(machine, 3, AppendReply(2, True, index, 0, 0, 0), 522 * MS)
-    assert confirmed(machine, 3, 562 * MS) == 12

@@ -230,7 +230,7 @@ def test_a_seal_is_proposed_once_and_ends_the_recovery_when_it_applies() -> None
 def test_a_leader_that_lost_its_office_forgets_its_recoveries() -> None:
     bench = Recovering(1, 2, 3).began()
     bench.wire.sent()
-    bench.raft.step(3, HeartbeatReply(9, 0), LAPSED_NS)
+    bench.raft.step(3, HeartbeatReply(9, 0, 0), LAPSED_NS)
     bench.tick(LAPSED_NS + RESEND_NS)
     bench.answer(2, 5)
     bench.answer(3, 5)

@@ -17,7 +17,7 @@ from walrus.sim.faults.shutdown import Shutdown
 from walrus.sim.faults.torn_write import TornWrite
 from walrus.sim.history import History
 from walrus.sim.message_kinds import TAGS
-from walrus.sim.moments import KINDS
+from walrus.sim.moments import BEHIND, KINDS
 from walrus.sim.options import Options
 from walrus.sim.runner import real_node, run_seed
 from walrus.sim.trace import Trace
@@ -51,7 +51,8 @@ def test_every_kind_of_moment_comes() -> None:
     world.run_until(world.now_ns + 500 * MS)
     missing = set(KINDS) - set(came)
     assert missing <= {"Hold", "Holding", "Repair"}, "these need a copy that fell behind or was lost"
-    assert all(a == b for kind, (a, b) in came.items() if kind not in TAGS)
+    assert all(a == b for kind, (a, b) in came.items() if kind not in (*TAGS, BEHIND))
+    assert came[BEHIND] in [(a, b) for a in (1, 2, 3) for b in (1, 2, 3)]
 
 
 def test_a_forgotten_moment_strikes_nobody_and_nothing_is_watched_any_more() -> None:

@@ -25,7 +25,7 @@ def recorded(seed: int, options: Options, factory: NodeFactory | None = None) ->
 
     result = run_seed(seed, options, factory, watch=watch)
     steps = tuple(Step(at_ns, deed) for at_ns, deed in deeds)
-    title, setup = result.story[0][1], clusters[0].setup
+    title, setup = result.story[0][1], clusters[0].setup_as_it_was()
     return result, Scenario(title=title, expect="", seed=seed, setup=setup, steps=steps)
 
 

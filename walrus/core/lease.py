@@ -4,8 +4,12 @@ The holder's side counts from when it *sent* the acknowledgement that the leader
 from when it *received* it, plus a margin for drift: the holder always gives up first. A leader confirms an
 acknowledgement only while a quorum has answered it within one lease (``Raft.quorum_contact``), and no voter elects
 another leader within that time, so a new leader, which waits out one full lease before it expires anybody's, never
-overlaps with the old one's grants. A node whose lease may have lapsed meanwhile is confirmed a new one only once it has
-applied what was decided without it (``Progress.lease_index``).
+overlaps with the old one's grants.
+
+What is proposed because a lease has lapsed may be committed later, when the holder is heard again. So the leader
+confirms nothing to a node before that has applied the newest entry in the leader's log that may take a segment from it
+(``Progress.lease_index``): the SEALING that this leader proposed, and in a new term what the log holds at its start.
+Nor does a leader hold a lease itself before it has applied an entry of its term.
 """
 
 from typing import Final
@@ -32,8 +36,6 @@ class Lease:
     def until_ns(self, now_ns: int) -> int:
         """When the lease ends as far as is known now; in the past if there is none."""
         raft = self._raft
-        # Until a leader has applied an entry of its own term, a segment may have been taken from it that it does not
-        # know of.
         if raft.role is LEADER and raft.log.term(raft.applied_index) == raft.term:
             return max(self._until_ns, raft.quorum_contact(now_ns) + self._lease_ns)
         return self._until_ns

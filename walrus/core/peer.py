@@ -122,15 +122,15 @@ class Heartbeat(Message, frozen=True, array_like=True, tag="hb", gc=False):
     term: Natural
     seq: Natural  # rises with every round within the term
     commit: Natural  # min(commit index, this follower's match index): needs no log-matching check
-    confirmed_seq: (
-        Natural  # newest seq whose reply the leader has from this node (0: none, or the leader lacks a quorum)
-    )
+    confirmed_seq: Natural
+    """Newest seq whose reply the leader has from this node; 0: none, or no lease is to run from it."""
     live: tuple[int, ...]  # nodes whose lease the leader counts as running, ascending
 
 
 class HeartbeatReply(Message, frozen=True, array_like=True, tag="hr", gc=False):
     term: Natural
     seq: Natural
+    commit: Natural  # the follower's commit index: all up to it is applied before anything else is answered
 
 
 class TimeoutNow(Message, frozen=True, array_like=True, tag="tn", gc=False):

@@ -29,6 +29,7 @@ class Auditor:
         self._give_up_ns = give_up_ns
         self._puts = 0
         self.excused: dict[str, int] = {}
+        self.cut_short: dict[str, bool] = {}
 
     def settle(self, *, alone: bool = False) -> None:
         """Run until the cluster is well; raise :class:`Violation` if it is not in time.
@@ -67,8 +68,9 @@ class Auditor:
         raise Violation(f"liveness: topic {topic} takes no PUT after the faults; last: {last}")
 
     def scan(self, topic: str) -> list[bytes]:
-        """All records of ``topic`` through FETCH, from random nodes."""
+        """All records of ``topic`` through FETCH, from random nodes; ``cut_short`` has it if only those in reach."""
         records: list[bytes] = []
+        self.cut_short.pop(topic, None)
         while self._cluster.world.now_ns < self._give_up_ns:
             start = len(records)
             for op in self._ask([Request("FETCH", topic, "", start + n) for n in range(_REQUESTS_AT_ONCE)]):
@@ -79,6 +81,7 @@ class Auditor:
                 else:
                     break
             if len(records) >= self.excused.get(topic, len(records) + 1):
+                self.cut_short[topic] = True
                 return records
         raise Violation(f"liveness: topic {topic} cannot be read to its end, only {len(records)} records")
 

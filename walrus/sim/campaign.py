@@ -53,6 +53,7 @@ def run_chunk(task: tuple[range, Options]) -> Summary:
     labels: Counter[str] = Counter()
     start = time.process_time()
     gc.disable()  # a run is short: collecting once after it is cheaper than many times while it grows
+    gc.freeze()  # nor is there any need to look through the program itself each time
     for seed in seeds:
         result = run_seed(seed, options)
         summary.seeds += 1
@@ -67,6 +68,7 @@ def run_chunk(task: tuple[range, Options]) -> Summary:
         if violation:
             summary.failures.append(Failure(seed, violation, result.trace_hash))
         gc.collect()
+    gc.unfreeze()
     gc.enable()
     summary.busy_s = time.process_time() - start
     summary.labels = dict(labels)

@@ -2,9 +2,12 @@
 
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from walrus.sim import probe
 from walrus.sim.client import Link
 from walrus.sim.deeds import AnyDeed
+from walrus.sim.deeds.disks import heal_disk
 from walrus.sim.deeds.processes import DEAD, Crash, StartNode
 from walrus.sim.host import Host, NodeFactory
 from walrus.sim.moments import Moments
@@ -65,6 +68,11 @@ class Cluster:
         """The hosts that are not broken for good."""
         return [host for host in self.hosts if host.node_id not in self.broken]
 
+    def setup_as_it_was(self) -> Setup:
+        """The setup, with the end of the faults as it came."""
+        healed_ns = self.healed_ns if self.healed_ns >= 0 else max(self.setup.heal_ns, self.world.now_ns)
+        return replace(self.setup, heal_ns=healed_ns, least_steps=0)
+
     def start(self) -> None:
         """Start each node for the first time in its time."""
         for host in self.hosts:
@@ -97,6 +105,8 @@ class Cluster:
         self.healed_ns = self.world.now_ns
         self.tearing = False
         self.network.heal()
+        for host in self.hosts:
+            heal_disk(self, host)
         for host in self.core:
             host.disk.latency_ns = self.setup.disk_latency_ns[host.node_id - 1]
             host.clock.set_rate(0)

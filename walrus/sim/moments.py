@@ -1,5 +1,5 @@
-"""Moments at which trouble hurts most: a message of some kind is just leaving, a client is being answered, or a
-node has just applied something.
+"""Moments at which trouble hurts most: a message of some kind is just leaving, a client is being answered, a node has
+just applied something, or what was acknowledged is not on all copies.
 
 Faults choose a kind at random, wait for it, and strike then. The kinds are all there are (every message between
 nodes, every sort of change in the replicated state), so that nothing is aimed at by name.
@@ -22,7 +22,8 @@ _CHANGES: Final = ("voters", "replica set", *STATE_NAMES)
 
 
 _REPLY: Final = "reply"
-KINDS: Final = (*sorted(TAGS), *_CHANGES, *_CHANGES, *[_REPLY] * 6)
+BEHIND: Final = "copy behind"
+KINDS: Final = (*sorted(TAGS), *_CHANGES, *_CHANGES, *[_REPLY] * 6, *[BEHIND] * 12)
 """Names of moments; those of a rarer sort stand several times."""
 DECISIONS: Final = ("Fence", "FenceReply", "SEALING", "SEALED", "RequestVote", "reply")
 """Moments at which others decide without a node that is away."""
@@ -37,6 +38,7 @@ class Moments:
         self._replies: dict[int, Strike] = {}
         self._messages: dict[int, tuple[bytes, Strike]] = {}
         self._changes: dict[int, tuple[str, Strike]] = {}
+        self._behind: dict[int, Strike] = {}
         self._seen: dict[int, tuple[int, int, dict[str, object]]] = {}  # node -> life, applied index, what it shows
         self._last = 0
 
@@ -49,13 +51,17 @@ class Moments:
         elif kind in TAGS:
             self._messages[self._last] = (TAGS[kind], strike)
             self._network.tap = self._message
+        elif kind == BEHIND:
+            self._behind[self._last] = strike
         else:
             self._changes[self._last] = (kind, strike)
         return self._last
 
     def forget(self, number: int) -> bool:
         """Wait no more; False if it has struck already."""
-        found = self._messages.pop(number, None) or self._changes.pop(number, None) or self._replies.pop(number, None)
+        found = None
+        for waiting in (self._messages, self._changes, self._replies, self._behind):
+            found = found or waiting.pop(number, None)
         if not self._replies:
             self._streams.tap = None
         if not self._messages:
@@ -66,6 +72,10 @@ class Moments:
 
     def after_turn(self, host: Host) -> None:
         """A node finished a turn."""
+        if self._behind and (laggard := probe.copy_behind(host)):
+            for number, strike in list(self._behind.items()):
+                self.forget(number)
+                strike(host.node_id, laggard)
         if not self._changes:
             return
         raft, state = probe.raft(host), probe.metadata(host)

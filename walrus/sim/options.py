@@ -16,10 +16,20 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 3
     topics: int = 2
     start_ns: int = 700 * MS  # most seeds have formed their cluster by then; faults begin
-    fault_ns: int = 2_200 * MS  # how long faults and load go on
+    fault_ns: int = 0  # how long faults and load go on; 0: until the run has enough steps to be worth its start
     converge_ns: int = 20_000 * MS  # after the faults, the bound for everything to be well again
     max_steps: int = 400_000
     faults: tuple[str, ...] | None = None
+
+    @property
+    def least_fault_ns(self) -> int:
+        """How long faults go on at least."""
+        return self.fault_ns or 400 * MS
+
+    @property
+    def least_steps(self) -> int:
+        """They go on until the run has so many steps."""
+        return 0 if self.fault_ns else 2_000
 
     def arguments(self) -> str:
         """The command-line arguments of ``walrus-sim`` that give these options."""

@@ -140,6 +140,18 @@ def acknowledged(host: "Host", topic: str, number: int) -> int:
     return base + acked
 
 
+def copy_behind(host: "Host") -> int:
+    """A node whose copy lacks records that the host's process, the writer, has acknowledged; 0 if there is none."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    for writer in running.writers._writers.values() if running is not None else ():
+        for node_id, target in writer.targets.items():
+            if target.match < writer.acked and target.member in writer.members:
+                laggard: int = node_id
+                return laggard
+    return 0
+
+
 def leads(host: "Host") -> bool:
     """Whether the host leads Raft, as far as it knows."""
     view = raft(host)

@@ -48,7 +48,7 @@ class Recorder:
     def scenario(self, seed: int, title: str, expect: str) -> Scenario:
         """The run as a scenario."""
         steps = tuple(Step(at_ns, deed) for at_ns, deed in self._deeds)
-        return Scenario(title=title, expect=expect, seed=seed, setup=self._cluster.setup, steps=steps)
+        return Scenario(title=title, expect=expect, seed=seed, setup=self._cluster.setup_as_it_was(), steps=steps)
 
     def recording(self, result: Result, title: str, command: str) -> Recording:
         """All that was seen."""

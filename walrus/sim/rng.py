@@ -45,10 +45,8 @@ class Rng:
         """``k`` random bits."""
         if k <= 64:
             return self.next64() >> (64 - k)
-        value = 0
-        for _ in range(-(-k // 64)):
-            value = value << 64 | self.next64()
-        return value >> (-k % 64)
+        data = self.randbytes(-(-k // 8))
+        return int.from_bytes(data, "little") >> (-k % 8)
 
     def randrange(self, start: int, stop: int | None = None) -> int:
         """A whole number from ``start`` (or 0) up to, not including, the end. The bias is below n / 2**64."""
@@ -91,5 +89,5 @@ class Rng:
         return pool[:k]
 
     def randbytes(self, n: int) -> bytes:
-        """``n`` random bytes."""
-        return self.getrandbits(8 * n).to_bytes(n, "little") if n else b""
+        """``n`` random bytes, from one draw that SHAKE-128 stretches."""
+        return hashlib.shake_128(self.next64().to_bytes(8, "little")).digest(n)

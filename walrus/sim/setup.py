@@ -11,6 +11,8 @@ from walrus.sim.world import MS, SECOND, US
 _DRAIN_PER_MILLION = 250_000  # runs that wait until no delivery can be pending: mostly idle, but long
 _CORE_PER_MILLION = 350_000  # runs after whose faults only a quorum heals
 _LEAST_QUORUM_NODES = 3
+_SLOW_NETWORK_NS = 10 * MS
+_DEFAULT = NodeConfig(node_id=1, advertise_address="")
 
 
 class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +28,9 @@ class NodeSetup(msgspec.Struct, frozen=True, kw_only=True):
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes, speeds and phases. Times are simulated nanoseconds from the start.
 
-    From ``faults_ns`` to ``heal_ns`` faults happen; clients go on for ``rest_ns`` after that. ``broken``: how the nodes
-    that do not heal are broken. ``quiet_ns``: stretches (from, to) in which clients ask nothing.
+    From ``faults_ns`` to ``heal_ns`` faults happen, and on until the run has ``least_steps``; clients go on for
+    ``rest_ns`` after that. ``broken``: how the nodes that do not heal are broken. ``quiet_ns``: stretches (from, to) in
+    which clients ask nothing.
     """
 
     nodes: int
@@ -43,6 +46,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     converge_ns: int
     max_steps: int
     drained: bool
+    least_steps: int = 0
+    quicker: int = 1  # heartbeats, leases and elections are so many times quicker than by default
     broken: tuple[str, ...] = ()
     quiet_ns: tuple[tuple[int, int], ...] = ()
     snapshot_entries: int = 10_000
@@ -66,6 +71,11 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             snapshot_entries=self.snapshot_entries,
             snapshot_bytes=self.snapshot_bytes,
             snapshot_chunk_bytes=self.snapshot_chunk_bytes,
+            heartbeat_interval_ns=_DEFAULT.heartbeat_interval_ns // self.quicker,
+            lease_ns=_DEFAULT.lease_ns // self.quicker,
+            lease_margin_ns=_DEFAULT.lease_margin_ns // self.quicker,
+            election_timeout_min_ns=_DEFAULT.election_timeout_min_ns // self.quicker,
+            election_timeout_max_ns=_DEFAULT.election_timeout_max_ns // self.quicker,
         )
 
     @property
@@ -89,16 +99,17 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     sizes, speeds, phases = rng.stream("sizes"), rng.stream("speeds"), rng.stream("phases")
     late_per_million = phases.choice((0, 0, 200_000, 500_000))
     faults_ns = phases.randrange(options.start_ns * 2)
-    heal_ns = faults_ns + options.fault_ns
+    heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
     snapshots = rng.stream("snapshots")
+    network_most_ns = speeds.choice((100, 400, 3000, 15_000)) * US
     return Setup(
         nodes=options.nodes,
         topics=options.topics,
         node_setups=tuple(
             _draw_node(rng.stream(f"setup of node {n}"), n, options.nodes, late_per_million) for n in _all(options)
         ),
-        network_delay_ns=(50 * US, speeds.choice((100, 400, 3000, 15_000)) * US),
+        network_delay_ns=(50 * US, network_most_ns),
         max_segment_entries=sizes.randrange(3, 31),
         max_segment_bytes=sizes.randrange(560, 3000) if sizes.chance(250_000) else 1 << 30,
         replace_after_ns=sizes.choice((1, 3) if broken else (1, 3, 10)) * SECOND,
@@ -108,6 +119,8 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         converge_ns=options.converge_ns,
         max_steps=options.max_steps,
         drained=phases.chance(_DRAIN_PER_MILLION),
+        least_steps=options.least_steps,
+        quicker=rng.stream("timers").choice((1, 1, 2) if network_most_ns > _SLOW_NETWORK_NS else (1, 2, 2)),
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
         snapshot_entries=snapshots.choice((4, 10, 25, 60)),

@@ -26,7 +26,7 @@ _OF_A_RUN: Final = (
     click.option("--clients", type=int, default=_DEFAULT.clients, show_default=True, help="Clients that load it."),
     click.option("--topics", type=int, default=_DEFAULT.topics, show_default=True, help="Topics they use."),
     click.option(
-        "--duration-ms", type=int, default=_DEFAULT.fault_ns // MS, show_default=True, help="Simulated time of faults."
+        "--duration-ms", type=int, help="Simulated time of faults. Default: until the run is about 3,000 steps long."
     ),
     click.option(
         "--steps", type=int, default=_DEFAULT.max_steps, show_default=True, help="Bound on the steps of one run."
@@ -55,7 +55,7 @@ def options(settings: dict[str, Any]) -> Options:
         ("nodes", 1, _MOST_NODES),
         ("clients", 0, 1000),
         ("topics", 1, 1000),
-        ("duration_ms", 1, 3_600_000),
+        *([("duration_ms", 1, 3_600_000)] if duration_ms is not None else []),
         ("steps", 1, 10**12),
     ):
         within(settings[name], least, most, "--" + name.replace("_", "-"))
@@ -65,7 +65,7 @@ def options(settings: dict[str, Any]) -> Options:
         nodes=nodes,
         clients=settings["clients"],
         topics=settings["topics"],
-        fault_ns=duration_ms * MS,
+        fault_ns=(duration_ms or 0) * MS,
         max_steps=settings["steps"],
         faults=_fault_names(settings["faults"]),
     )

@@ -104,11 +104,11 @@ def _tell(total: Summary, rows: list[FaultRow], wanted: int, options: Options) -
     click.echo(f"\nlabels hit: {known_labels() - len(missed)} of {known_labels()}")
     if missed:
         click.echo(f"never hit: {', '.join(missed)}")
-    wall = max(total.wall_s, 1e-9)
+    wall, busy = max(total.wall_s, 1e-9), max(total.busy_s, 1e-9)
     click.echo(
         f"{total.seeds} of {wanted} seeds, {len(total.failures)} with a violation; "
-        f"{total.steps} steps in {wall:.1f} s: {total.steps / max(total.busy_s, 1e-9):.0f} steps per second "
-        f"and core, {total.seeds / wall * 60:.0f} seeds per minute, "
+        f"{total.steps} steps in {wall:.1f} s: {total.steps / busy:.0f} steps per second and core, "
+        f"{total.seeds / busy * 60:.0f} seeds per minute and core, {total.seeds / wall * 60:.0f} in all, "
         f"{total.simulated_ns / SECOND / wall:.0f} times real time"
     )
 

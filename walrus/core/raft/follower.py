@@ -24,7 +24,7 @@ def answer_to_stale(term: int, message: RaftMessage) -> RaftMessage | None:
     """
     match message:
         case Heartbeat():
-            return HeartbeatReply(term, 0)
+            return HeartbeatReply(term, 0, 0)
         case AppendEntries():
             return AppendReply(term, False, 0, 0, 0, 0)
         case InstallSnapshot():

@@ -59,6 +59,8 @@ class Leader:
         self.transferee = 0  # the voter that is to lead next, while leadership is being handed over
         self._transfer_expires_ns = 0
         self._timeout_now_sent = False
+        # A TimeoutNow that comes late elects another leader at any time, whatever leases this one confirms.
+        self.must_stop = False
         self._round_wanted = True
         self._follow_membership(self.first_index, now_ns)
 
@@ -74,6 +76,12 @@ class Leader:
         if self.transferee:
             return 0
         return self._state.append_own(ENTRY_NORMAL, data)
+
+    def withhold_lease(self, node: int, index: int) -> None:
+        """Confirm no lease of ``node`` before it has applied the entry at ``index``."""
+        progress = self.progress.get(node)
+        if progress is not None:
+            progress.lease_index = max(progress.lease_index, index)
 
     def request_read(self, ticket: int) -> None:
         """Confirm this read with a round that begins after it; rounds for reads follow one another, each for
@@ -132,6 +140,7 @@ class Leader:
         if self.transferee and now_ns >= self._transfer_expires_ns:
             self._state.out.notes.append(f"gave up handing leadership to node {self.transferee}")
             self.transferee = 0
+            self.must_stop = self._timeout_now_sent
 
     def has_quorum(self, now_ns: int) -> bool:
         """Whether a quorum, this node included, has answered within the longest election timeout."""
@@ -168,22 +177,14 @@ class Leader:
         if progress is None or message.seq <= progress.acked_seq:
             return
         progress.acked_seq = message.seq
-        self._may_have_lapsed(progress, now_ns)
-        progress.contact_ns = progress.answered_ns = now_ns
+        progress.commit_index = message.commit
+        progress.contact_ns = now_ns
         self._state.out.heartbeat_acks.append((sender, message.seq))
         self._quorum_may_have_answered()
         self._want_read_round()
         stall_ns = STALL_HEARTBEATS * self._state.config.heartbeat_interval_ns
         if progress.is_waiting and now_ns - progress.waiting_since_ns >= stall_ns:
             self._send_again(sender, progress, now_ns)
-
-    def _may_have_lapsed(self, progress: Progress, now_ns: int) -> None:
-        """A node whose lease may have been counted as lapsed, by this leader or the one before, gets none until it has
-        applied what may have been taken from it since.
-        """
-        config = self._state.config
-        if now_ns - progress.answered_ns >= config.lease_ns + config.lease_margin_ns:
-            progress.lease_index = self._state.log.last_index
 
     def maybe_commit(self) -> None:
         """Commit what a quorum holds durably, up to an entry of this term (the paper, section 5.4.2)."""
@@ -193,6 +194,8 @@ class Leader:
         ]
         index = quorum_value(matches)
         if index >= self.first_index:
+            # The first commit of the term is what followers must know before their leases run again.
+            self._round_wanted = self._round_wanted or not self.has_committed_in_term
             state.advance_commit(index)
 
     def on_snapshot_reply(self, sender: int, message: SnapshotReply, now_ns: int) -> None:
@@ -240,7 +243,7 @@ class Leader:
         confirmed = not self.transferee and now_ns < self.quorum_contact_ns(now_ns) + state.config.lease_ns
         for node, progress in self.progress.items():
             commit = min(state.commit_index, progress.match_index)
-            confirmed_seq = progress.acked_seq if confirmed and commit >= progress.lease_index else 0
+            confirmed_seq = progress.acked_seq if confirmed and progress.may_hold_lease else 0
             self._send(node, Heartbeat(state.term, rounds.seq, commit, confirmed_seq, state.live_nodes))
         self._quorum_may_have_answered()
 

@@ -15,7 +15,6 @@ from typing import Final
 
 from walrus.core.peer import AppendReply, SnapshotReply
 from walrus.core.raft.log import RaftLog
-from walrus.core.raft.rounds import LONG_AGO_NS
 from walrus.core.raft.snapshot import RaftSnapshot
 
 IN_FLIGHT_MAX: Final = 16
@@ -53,8 +52,8 @@ class Progress:
 
     __slots__ = (
         "acked_seq",
-        "answered_ns",
         "catch_up_index",
+        "commit_index",
         "commit_sent",
         "contact_ns",
         "in_flight",
@@ -78,10 +77,10 @@ class Progress:
         self.snapshot_offset = 0  # bytes of it that the follower is known to have
         self.in_flight: deque[int] = deque()
         self.commit_sent = 0
+        self.commit_index = 0  # as of its newest heartbeat reply
+        self.lease_index = next_index  # its lease is confirmed once its commit index is here
         self.acked_seq = 0
         self.contact_ns = now_ns  # when its newest heartbeat reply came; given the benefit of the doubt at first
-        self.answered_ns = LONG_AGO_NS  # the same without any benefit
-        self.lease_index = 0  # it is confirmed no lease before it has applied so much
         self.waiting_since_ns = now_ns
         self.catch_up_index = catch_up_index
 
@@ -100,6 +99,11 @@ class Progress:
         else:
             self.next_index = last_sent + 1
             self.in_flight.append(last_sent)
+
+    @property
+    def may_hold_lease(self) -> bool:
+        """Whether it knows all that it must know before it serves under a lease."""
+        return self.commit_index >= self.lease_index
 
     @property
     def is_waiting(self) -> bool:

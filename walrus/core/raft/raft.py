@@ -11,8 +11,7 @@ LEARNER and FOLLOWER follow the newest configuration in the log. Pre-votes ask w
 won before anyone's term is disturbed (dissertation 9.6); a voter that hears from a leader grants neither kind
 (4.2.3) unless that leader hands over (3.10); a leader that hears from no quorum stops leading (6.2).
 
-The parent calls one method per event, writes what :meth:`Raft.drain` returns, and reports durable writes
-back.
+The parent calls one method per event, writes what :meth:`Raft.drain` returns, and reports durable writes back.
 """
 
 from walrus.core.config import Deadline, NodeConfig
@@ -50,8 +49,7 @@ _NOTHING = RaftOutput()
 class Raft(RaftState):
     """One node's part in the metadata group. All times are integer nanoseconds of one monotonic clock.
 
-    Invariant: ``_lead`` is set exactly while the role is LEADER, ``_ballot`` exactly while it is one of the
-    candidates.
+    Invariant: ``_lead`` is set exactly while the role is LEADER, ``_ballot`` exactly while it is a candidate of a kind.
     """
 
     __slots__ = ("_ballot", "_heartbeat_seq", "_lead", "_leader_heard_ns", "_timer", "alarm", "leader")
@@ -82,8 +80,7 @@ class Raft(RaftState):
         self._ballot: Ballot | None = None
         self.alarm: ElectionTimer | Leader = self._timer  # its ``at_ns`` is when :meth:`tick` is due next
         self._heartbeat_seq = 0  # newest heartbeat answered in this term
-        # A node that comes back cannot know whether it promised a leader to stand still a moment ago: it
-        # keeps to it.
+        # A node that comes back cannot know whether it promised a leader to stand still a moment ago: it keeps to it.
         self._leader_heard_ns = now_ns if hard_state.term else LONG_AGO_NS
         if self.is_only_voter:
             self._timer.at_ns = now_ns
@@ -137,11 +134,15 @@ class Raft(RaftState):
         self._begin(now_ns)
         return self._lead.propose(data)
 
+    def withhold_lease(self, node: int, index: int) -> None:
+        """Confirm no lease of ``node`` in this term of leadership before it has applied the entry at ``index``."""
+        if self._lead is not None:
+            self._lead.withhold_lease(node, index)
+
     def add_learner(self, info: MemberInfo, now_ns: int) -> str:
         """Add ``info`` as a learner, to be promoted once it has caught up, or take its new address.
 
-        Returns "" where that has begun or nothing is left to do, otherwise the reason why not; most pass by
-        themselves.
+        Returns "" where that has begun or nothing is left to do, otherwise the reason why not; most pass by themselves.
         """
         if self._lead is None:
             return "not the leader"
@@ -157,8 +158,7 @@ class Raft(RaftState):
         return True
 
     def transfer_leadership(self, now_ns: int) -> bool:
-        """Hand over to the live voter that has most of the log; False where this node does not lead or none
-        lives.
+        """Hand over to the live voter that has most of the log; False where this node does not lead or none lives.
 
         Gives up after ``election_timeout_min_ns``; until then no proposal is taken.
         """
@@ -232,8 +232,10 @@ class Raft(RaftState):
                 return
             self._begin(now_ns)
             self._lead.tick(now_ns)
-            if not self._lead.has_quorum(now_ns):
-                self.out.notes.append(f"stopped leading in term {self.term}: no quorum answers")
+            quorum = self._lead.has_quorum(now_ns)
+            if not quorum or self._lead.must_stop:
+                why = "another node was told to lead" if quorum else "no quorum answers"
+                self.out.notes.append(f"stopped leading in term {self.term}: {why}")
                 self._follow(self.term, 0)
         elif now_ns >= self._timer.at_ns:
             self._begin(now_ns)
@@ -256,8 +258,7 @@ class Raft(RaftState):
     def persisted(self, index: int, term: int) -> None:
         """The write whose last entry was (index, term) is durable.
 
-        Where that entry has been replaced since, the completion comes late and says nothing of the present
-        log.
+        Where that entry has been replaced since, the completion comes late and says nothing of the present log.
         """
         if index <= self.persisted_index or self.log.term(index) != term:
             return
@@ -290,13 +291,12 @@ class Raft(RaftState):
 
     def _on_heartbeat(self, sender: int, message: Heartbeat, now_ns: int) -> None:
         if message.seq <= self._heartbeat_seq:
-            # Repeated or overtaken. To answer again would date this node's lease later than the leader counts
-            # it.
+            # Repeated or overtaken. To answer again would date this node's lease later than the leader counts it.
             return
         self._heartbeat_seq = message.seq
         self._hear_leader(sender, now_ns)
         self.advance_commit(message.commit)
-        self.send(sender, HeartbeatReply(self.term, message.seq))
+        self.send(sender, HeartbeatReply(self.term, message.seq, self.commit_index))
         self.out.granted.append((sender, self.term, message.seq, message.confirmed_seq))
 
     def _on_request_vote(self, sender: int, message: RequestVote, now_ns: int) -> None:

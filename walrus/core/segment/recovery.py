@@ -121,7 +121,11 @@ class Recoveries:
         if self._begun.get((topic, segment.number)) == (segment.epoch, self._raft.term):
             return
         command = BeginSealing(topic, segment.number, segment.state, segment.epoch, self._out.node_id, self._raft.term)
-        if self._raft.propose(encode(command), now_ns):
+        index = self._raft.propose(encode(command), now_ns)
+        if index:
+            # From now on the proposal may be committed at any time: a writer that is heard again must know before it
+            # serves again.
+            self._raft.withhold_lease(segment.writer[0], index)
             self._begun[topic, segment.number] = (segment.epoch, self._raft.term)
 
     def changed(self, topic: str, segment: Segment, now_ns: int) -> None:

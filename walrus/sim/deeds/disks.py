@@ -78,7 +78,7 @@ class FillUp(OfDisk, frozen=True, tag="no space"):
         """Fill it, until there is room again or all disks heal."""
         host = cluster.host(self.node)
         host.disk.room_bytes = self.room_bytes
-        _injured(cluster, host)
+        host.injured = host.disk.injury
 
     @property
     def begins(self) -> str:
@@ -119,7 +119,7 @@ class FailSync(OfDisk, frozen=True, tag="failed sync"):
         """Lie in wait, until all disks heal."""
         host = cluster.host(self.node)
         host.disk.fail_sync(self.path_prefix, self.kept_bytes)
-        _injured(cluster, host)
+        host.injured = host.disk.injury
 
     def __str__(self) -> str:
         return f"disk of node {self.node}: the next sync of {self.path_prefix or 'any file'} fails"
@@ -137,7 +137,7 @@ class ReadErrors(OfDisk, frozen=True, tag="read errors"):
         host = cluster.host(self.node)
         if self.path in host.disk.files:
             host.disk.damage.add(READ_ERROR, self.path, self.start, self.end)
-            _injured(cluster, host)
+            host.injured = host.disk.injury
 
     @property
     def begins(self) -> str:
@@ -294,14 +294,8 @@ def _damaged(host: "Host", kind: str, path: str, start: int, end: int) -> None:
         host.injured = host.disk.injury
 
 
-def _injured(cluster: "Cluster", host: "Host") -> None:
-    """A process may stop itself now; all disks heal with the cluster."""
-    host.injured = host.disk.injury
-    cluster.world.at(cluster.setup.heal_ns, _heal, (cluster, host))
-
-
-def _heal(item: "tuple[Cluster, Host]") -> None:
-    cluster, host = item
+def heal_disk(cluster: "Cluster", host: "Host") -> None:
+    """Nothing is wrong with the disk any more but what is damaged on it."""
     host.disk.heal()
     host.injured = host.disk.injury
     if host.disk.failed:
