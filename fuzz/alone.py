@@ -6,7 +6,7 @@ from typing import Final
 
 from fuzz.samples import NODE
 from walrus.core import events as ev
-from walrus.core.actions import Action, Delete, Read, Reply, Stop, Truncate, Write
+from walrus.core.actions import Action, Delete, Read, Rename, Reply, Stop, Truncate, Write
 from walrus.core.config import NodeConfig
 from walrus.core.node import Node
 
@@ -57,7 +57,7 @@ class Alone:
     def _handle(self, event: ev.Event) -> None:
         for action in self.node.handle(event, self.now_ns):
             self.done.append(action)
-            if isinstance(action, Read | Write | Truncate | Delete):
+            if isinstance(action, Read | Write | Truncate | Rename | Delete):
                 self._disk.append(action)
             elif isinstance(action, Stop):
                 self.stopped = action
@@ -68,9 +68,11 @@ class Alone:
             if action.path not in self.files:
                 return ev.ReadFailed(action.token, action.path, "ENOENT: No such file or directory")
             return ev.ReadCompleted(action.token, self.files[action.path][action.offset :][: action.length])
-        assert isinstance(action, Write | Truncate | Delete)
+        assert isinstance(action, Write | Truncate | Rename | Delete)
         if isinstance(action, Delete):
             self.files.pop(action.path, None)
+        elif isinstance(action, Rename):
+            self.files[action.to] = self.files.pop(action.path)
         else:
             content = self.files.get(action.path, b"")
             if isinstance(action, Truncate):

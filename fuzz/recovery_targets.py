@@ -10,11 +10,13 @@ from typing import Final
 import msgspec
 
 from fuzz.alone import Alone
-from fuzz.samples import HEADER, NODE, STORAGE, record_file, unpacked
+from fuzz.samples import HEADER, NODE, STARTUP_PATHS, STORAGE, record_file, unpacked
 from walrus.core import events as ev
 from walrus.core.actions import Log, Read, Send, Truncate
 from walrus.core.codec import encode_message
+from walrus.core.metadata import snapshot as state_snapshot
 from walrus.core.metadata.commands import decode as decode_command
+from walrus.core.metadata.state import Metadata
 from walrus.core.outbox import Outbox
 from walrus.core.peer import DECODE_ERRORS, ENTRY_CONFIG, ENTRY_NORMAL, Entry, Envelope
 from walrus.core.raft.log import RaftLog
@@ -29,6 +31,7 @@ from walrus.core.storage.blocks import FILE_HEADER_BYTES, split_blocks
 from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, recover_catalogue
 from walrus.core.storage.journal import JOURNAL_MAGIC, JOURNAL_PATH, JournalState, recover_journal
 from walrus.core.storage.recordlog import RecoveryError, recover
+from walrus.core.storage.snapshotfile import SNAPSHOT_PATH, decode_file, encode_file
 
 READ_BYTES: Final = 100  # one small read, so that reads end inside headers and blocks
 KEY: Final = (HEADER.topic, HEADER.segment)
@@ -78,6 +81,31 @@ def journal_record(data: bytes) -> str:
     return journal(record_file(JOURNAL_MAGIC, [data])[0])
 
 
+def snapshot(data: bytes) -> str:
+    """A snapshot reads the same again, and the state made of it, from nothing or from itself, gives it back."""
+    try:
+        found = state_snapshot.decode(data)
+    except state_snapshot.SnapshotError as error:
+        return kind_of(str(error))
+    assert state_snapshot.decode(state_snapshot.encode(found)) == found
+    metadata = Metadata()
+    for _ in range(2):
+        state_snapshot.restore(metadata, found)
+        again = state_snapshot.take(metadata, found.cluster, found.index, found.term, found.membership)
+        assert again == found
+    return f"{min(len(found.nodes), 3)} nodes, {min(len(found.topics), 3)} topics"
+
+
+def snapshot_file(data: bytes) -> str:
+    """A snapshot's file is sound, with whatever was preallocated behind it, or it is refused."""
+    try:
+        found = decode_file(data)
+    except RecoveryError as error:
+        return refused(error, SNAPSHOT_PATH)
+    assert decode_file(encode_file(found.node, found.storage, found.data)) == found
+    return snapshot(found.data)
+
+
 def catalogue(data: bytes) -> str:
     """Once the torn tail is cut, the catalogue reads the same and is clean."""
     try:
@@ -101,7 +129,11 @@ def segment_scan(data: bytes) -> str:
     """The verdict depends on the bytes, not on how they are read; what it keeps is whole and scans as sound."""
     verdicts = []
     for held in (False, True):
-        verdict = scan(data, held=held)
+        try:
+            verdict = scan(data, held=held)
+        except RecoveryError as error:
+            verdicts.append(refused(error, segment_path(KEY)))
+            continue
         verdicts.append(f"{verdict.state} {kind_of(verdict.reason)}")
         in_pieces = scan(data, held=held, read_bytes=READ_BYTES)
         assert (verdict.state, verdict.index.length) == (in_pieces.state, in_pieces.index.length)
@@ -128,10 +160,13 @@ def scan(data: bytes, *, held: bool, read_bytes: int = 1 << 30) -> Verdict:
 
 
 def opening(data: bytes) -> str:
-    """The first byte says whether the copy was noted. It is usable or known to be lost, and a usable one opens sound
-    the next time, at the same length."""
+    """The first byte says whether the copy was noted. It is usable, or known to be lost, or refused; a usable one opens
+    sound the next time, at the same length."""
     held, file = bool(data[:1] and data[0] % 2), data[1:]
-    state, length, kept = opened(file, held=held)
+    try:
+        state, length, kept = opened(file, held=held)
+    except RecoveryError as error:
+        return refused(error, segment_path(KEY))
     if state == LOST_COPY:
         assert kept == file
         return "lost"
@@ -164,27 +199,29 @@ def opened(file: bytes, *, held: bool) -> tuple[int, int, bytes]:
 def startup(data: bytes) -> str:
     """A node begins to run on any files, or stops in a sentence that names one of them; begun, it tells its copies."""
     files = unpacked(data)
-    if not _entries_can_be_used(files.get(JOURNAL_PATH, b"")):
+    if not _entries_can_be_used(files):
         return "entries that no node wrote"
     alone = Alone(files)
     if alone.stopped is not None:
         assert alone.stopped.exit_code == 1
-        assert any(path in alone.stopped.reason for path in (JOURNAL_PATH, CATALOGUE_PATH, segment_path(KEY), "--join"))
+        assert any(path in alone.stopped.reason for path in (*STARTUP_PATHS, "--join"))
         return kind_of(alone.stopped.reason)
     running = alone.node.running
     assert running is not None
     envelope = Envelope(alone.node.out.cluster, 2, 9, NODE, running.me[1])
     alone.turn(ev.MessageReceived(encode_message(envelope, Fence(*KEY, 1 << 40))))
-    assert alone.stopped is None
+    if alone.stopped is not None:  # it has met a copy of another version
+        assert segment_path(KEY) in alone.stopped.reason
+        return kind_of(alone.stopped.reason)
     answers = [action for action in alone.done if isinstance(action, Send) and action.to == 2]
     replica = alone.node.replicas.get(KEY)
     return f"runs, {len(answers)} answers, copy {replica.state if replica else 'none'}"
 
 
-def _entries_can_be_used(data: bytes) -> bool:
+def _entries_can_be_used(files: dict[str, bytes]) -> bool:
     """Whether the journal's entries are a log with readable contents, or the journal cannot be read at all."""
     try:
-        state = recover_journal(data)
+        state = recover_journal(files.get(JOURNAL_PATH, b""))
     except RecoveryError:
         return True
     return state is None or _is_log(state)
@@ -192,7 +229,7 @@ def _entries_can_be_used(data: bytes) -> bool:
 
 def _is_log(state: JournalState) -> bool:
     try:
-        RaftLog(state.entries)
+        RaftLog(state.entries, state.base.index, state.base.term)
         for entry in state.entries:
             _read(entry)
     except (*DECODE_ERRORS, ValueError):
@@ -207,4 +244,7 @@ def _read(entry: Entry) -> None:
         decode_command(entry.data)
 
 
-ALL: Final = (*(recordlog, journal, journal_record, catalogue, catalogue_record, segment_scan, opening, startup),)
+ALL: Final = (
+    *(recordlog, journal, journal_record, snapshot, snapshot_file, catalogue, catalogue_record),
+    *(segment_scan, opening, startup),
+)

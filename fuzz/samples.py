@@ -10,16 +10,18 @@ import msgspec
 
 from walrus.core import peer
 from walrus.core.codec import encode_message
-from walrus.core.metadata import commands
+from walrus.core.metadata import commands, snapshot
+from walrus.core.metadata.snapshot import Snapshot
+from walrus.core.metadata.state import Metadata
 from walrus.core.peer import ENTRY_CONFIG, ENTRY_NOOP, ENTRY_NORMAL, Entry, Envelope, Message
 from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import HardState
 from walrus.core.segment import messages
 from walrus.core.segment.replica import segment_path
-from walrus.core.storage import catalogue, journal
+from walrus.core.storage import catalogue, journal, snapshotfile
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import SegmentHeader, encode_block, encode_header
-from walrus.core.storage.recordlog import RecordLog
+from walrus.core.storage.recordlog import RecordLog, encode_whole
 from walrus.core.wire import encode_frame
 from walrus.io.peer_frames import LENGTH, NO_NODE, encode_hello
 from walrus.sim import scenario
@@ -38,6 +40,8 @@ MESSAGES: Final[tuple[Message, ...]] = (
     peer.VoteReply(3, granted=True, pre=False),
     peer.AppendEntries(3, 9, 2, [Entry(10, 3, ENTRY_NORMAL, b"command"), Entry(11, 3, ENTRY_NOOP, b"")], 9),
     peer.AppendReply(3, False, 0, 9, 2, 7),
+    peer.InstallSnapshot(3, 9, 2, 0x89ABCDEF, 10, 4, b"piece"),
+    peer.SnapshotReply(3, 9, 0x89ABCDEF, 9, installed=False),
     peer.Heartbeat(3, 41, 9, 40, (1, 2)),
     peer.HeartbeatReply(3, 41, 0),
     peer.TimeoutNow(3),
@@ -91,6 +95,15 @@ JOURNAL_RECORDS: Final = (
     journal.Boot(2),
 )
 
+CUT_JOURNAL_RECORDS: Final = (
+    journal.Cluster(77),
+    journal.Boot(2),
+    HardState(2, 3),
+    journal.Base(3, 1),
+    Entry(4, 1, ENTRY_NORMAL, b"fourth"),
+    Entry(5, 2, ENTRY_NOOP, b""),
+)
+
 STARTUP_RECORDS: Final = (  # the journal of a node that made a cluster, ran twice and sealed its first segment
     journal.Boot(1),
     journal.Cluster(77),
@@ -105,6 +118,21 @@ STARTUP_RECORDS: Final = (  # the journal of a node that made a cluster, ran twi
     Entry(6, 2, ENTRY_NORMAL, commands.encode(COMMANDS[2])),
     Entry(7, 2, ENTRY_NORMAL, commands.encode(COMMANDS[3])),
 )
+
+
+def _snapshot(upto: int) -> Snapshot:
+    """What the entries of STARTUP_RECORDS up to an index come to."""
+    metadata, members, last = Metadata(), MEMBERSHIPS[0], None
+    for record in STARTUP_RECORDS:
+        if isinstance(record, Entry) and record.index <= upto:
+            last = record
+            if record.kind == ENTRY_NORMAL:
+                metadata.apply(commands.decode(record.data))
+    assert last is not None
+    return snapshot.take(metadata, 77, upto, last.term, members)
+
+
+SNAPSHOTS: Final = {f"upto-{upto}": snapshot.encode(_snapshot(upto)) for upto in (2, 4, 6, 7)}
 
 CATALOGUE_RECORDS: Final = (
     catalogue.Held("logs", 1, 1),
@@ -129,7 +157,7 @@ REQUESTS: Final = (
 
 
 def journal_payload(record: object) -> bytes:
-    """What the journal stores of one of JOURNAL_RECORDS."""
+    """What the journal stores of a record, or of what Raft gives it."""
     if isinstance(record, HardState | Entry):
         return journal.encode_raft(record)
     return journal.encode_record(record)
@@ -156,6 +184,16 @@ def journal_file() -> bytes:
     return record_file(journal.JOURNAL_MAGIC, [journal_payload(record) for record in JOURNAL_RECORDS])[0]
 
 
+def cut_journal_file(*more: object) -> bytes:
+    """A journal as it is after it was cut."""
+    payloads = [journal_payload(record) for record in (*CUT_JOURNAL_RECORDS, *more)]
+    return encode_whole(journal.JOURNAL_MAGIC, NODE, STORAGE, payloads)
+
+
+def snapshot_file(name: str = "upto-4") -> bytes:
+    return snapshotfile.encode_file(NODE, STORAGE, SNAPSHOTS[name])
+
+
 def segment_file() -> bytes:
     return encode_header(HEADER) + b"".join(BLOCKS)
 
@@ -168,12 +206,15 @@ def catalogue_file() -> bytes:
     return catalogue_of(*CATALOGUE_RECORDS)
 
 
-STARTUP_PATHS: Final = (journal.JOURNAL_PATH, catalogue.CATALOGUE_PATH, segment_path((HEADER.topic, HEADER.segment)))
+STARTUP_PATHS: Final = (
+    *(journal.JOURNAL_PATH, snapshotfile.SNAPSHOT_PATH, catalogue.CATALOGUE_PATH),
+    segment_path((HEADER.topic, HEADER.segment)),
+)
 _BETWEEN_FILES: Final = b"\n--8<--\n"
 
 
 def packed(files: dict[str, bytes]) -> bytes:
-    """The files of a data directory as one input: journal, catalogue, one copy; "-" stands for a missing one."""
+    """The files of a data directory as one input: journal, snapshot, catalogue, copy; "-" stands for a missing one."""
     return _BETWEEN_FILES.join(files.get(path, b"-") for path in STARTUP_PATHS)
 
 
@@ -240,11 +281,16 @@ def _peer_streams() -> dict[str, bytes]:
 
 
 def _startups() -> dict[str, bytes]:
+    cut = (
+        *(journal.Cluster(77), journal.Boot(2), HardState(2, NODE), journal.Base(4, 1)),
+        *(record for record in STARTUP_RECORDS if isinstance(record, Entry) and record.index > 4),
+    )
     whole = dict(
         zip(
             STARTUP_PATHS,
             (
                 record_file(journal.JOURNAL_MAGIC, [journal_payload(record) for record in STARTUP_RECORDS])[0],
+                snapshot_file("upto-6"),
                 catalogue_of(catalogue.Held("logs", 1, 1), catalogue.Fenced("logs", 1, 1)),
                 segment_file(),
             ),
@@ -252,6 +298,11 @@ def _startups() -> dict[str, bytes]:
         )
     )
     found = {"whole": packed(whole), "fresh": packed({})}
+    cut_file = encode_whole(journal.JOURNAL_MAGIC, NODE, STORAGE, [journal_payload(record) for record in cut])
+    for name in ("upto-2", "upto-4", "upto-6"):
+        files = {STARTUP_PATHS[0]: cut_file, STARTUP_PATHS[1]: snapshot_file(name)}
+        found[f"cut-with-snapshot-{name}"] = packed(whole | files)
+    found["cut-without-snapshot"] = packed(whole | {STARTUP_PATHS[0]: cut_file, STARTUP_PATHS[1]: b""})
     for path in STARTUP_PATHS:
         name = path.split("/")[1].replace(":", "-")
         found[f"without-{name}"] = packed({other: data for other, data in whole.items() if other != path})
@@ -315,10 +366,12 @@ def samples() -> dict[str, dict[str, bytes]]:
         "blocks": {f"{count}-blocks": b"".join(BLOCKS[:count]) for count in (1, 2, 3)}
         | {"gap": BLOCKS[0] + BLOCKS[2], "torn": b"".join(BLOCKS)[:-1]},
         "recordlog": _damaged("records", journal_file()),
-        "journal": _damaged("journal", journal_file()),
+        "journal": _damaged("journal", journal_file()) | _damaged("cut-journal", cut_journal_file()),
+        "snapshot": SNAPSHOTS | {"torn": SNAPSHOTS["upto-7"][:-1], "empty": b""},
+        "snapshot_file": _damaged("snapshot", snapshot_file("upto-7")),
         "journal_record": {
             f"{number}-{type(record).__name__}": journal_payload(record)
-            for number, record in enumerate(JOURNAL_RECORDS)
+            for number, record in enumerate((*JOURNAL_RECORDS, CUT_JOURNAL_RECORDS[3]))
         },
         "catalogue": _damaged("catalogue", catalogue_file()),
         "catalogue_record": {

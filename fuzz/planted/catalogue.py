@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from fuzz.planted import clauses, clients, copies, elections, leases, replication, segments
+from fuzz.planted import clauses, clients, copies, elections, leases, replication, segments, snapshots
 from fuzz.planted.bug import Bug
 
-_GROUPS = (elections, replication, leases, segments, copies, clauses, clients)
+_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients)
 _IN_THE_NOTE: Final = 22
 
 BUGS: Final[tuple[Bug, ...]] = tuple(

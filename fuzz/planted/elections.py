@@ -4,6 +4,7 @@ from fuzz.planted.bug import Bug, Edit
 from walrus.core.group import Group
 from walrus.core.joining import Joining
 from walrus.core.raft.election import may_grant
+from walrus.core.raft.follower import answer_to_stale
 from walrus.core.raft.leader import Leader
 from walrus.core.raft.raft import Raft
 from walrus.core.raft.state import RaftState
@@ -42,14 +43,6 @@ BUGS = (
         ),
     ),
     Bug(
-        "cut-off-learner",
-        3,
-        "The leader compacts its log past a learner that is cut off, and its replication stalls for ever.",
-        "research note",
-        True,
-        waits_for="snapshots and log truncation",
-    ),
-    Bug(
         "silent-learner",
         4,
         "A node that does not know yet that it was promoted gives no vote, and nobody can be elected.",
@@ -64,8 +57,8 @@ BUGS = (
         "etcd issue 8501: deadlock with pre-vote",
         True,
         (
-            Edit(Raft._answer_stale, "self.send(sender, HeartbeatReply(self.term, 0, 0))", "pass"),
-            Edit(Raft._answer_stale, "self.send(sender, AppendReply(self.term, False, 0, 0, 0, 0))", "pass"),
+            Edit(answer_to_stale, "return HeartbeatReply(term, 0, 0)", "return None"),
+            Edit(answer_to_stale, "return AppendReply(term, False, 0, 0, 0, 0)", "return None"),
         ),
     ),
     Bug(

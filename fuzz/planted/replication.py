@@ -101,14 +101,6 @@ BUGS = (
         ),
     ),
     Bug(
-        "replayed-configuration",
-        10,
-        "A repeated append is taken after compaction, or a configuration replayed from a snapshot.",
-        "research note",
-        True,
-        waits_for="snapshots and log truncation (the storage issue)",
-    ),
-    Bug(
         "previous-term-unchecked",
         0,
         "A follower appends behind an entry of whatever term.",

@@ -104,6 +104,8 @@ def test_port_is_an_alias_of_client_port(captured: Captured) -> None:
         ("WALRUS_MONITOR_CHECK_MS", "200", "monitor_interval_ns", 200 * MS),
         ("WALRUS_RPC_TIMEOUT_MS", "1500", "rpc_timeout_ns", 1500 * MS),
         ("WALRUS_MAX_FRAME_BYTES", "65536", "max_frame_bytes", 65536),
+        ("WALRUS_SNAPSHOT_ENTRIES", "500", "snapshot_entries", 500),
+        ("WALRUS_SNAPSHOT_BYTES", "65536", "snapshot_bytes", 65536),
         ("WALRUS_HEARTBEAT_MS", "20", "heartbeat_interval_ns", 20 * MS),
         ("WALRUS_LEASE_MS", "300", "lease_ns", 300 * MS),
         ("WALRUS_ELECTION_TIMEOUT_MS", "1000", "election_timeout_min_ns", 1000 * MS),

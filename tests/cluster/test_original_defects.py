@@ -1,7 +1,7 @@
 """The defects of the program that this one replaces, and which tests would catch each of them here.
 
-Three wait for features to come: 12 needs peers that prove who they are, 7 needs metadata snapshots (its replay of the
-log is tested), 13 needs the removal of nodes (its failover is tested).
+Two wait for features to come: 12 needs peers that prove who they are, 13 needs the removal of nodes (its failover is
+tested).
 """
 
 import ast
@@ -41,6 +41,7 @@ CAUGHT_BY: dict[str, list[str]] = {
     ],
     "7: a second restart replays only what came after the first": [
         "cluster/test_restart.py::test_records_and_cursor_survive_two_restarts_of_all_nodes",
+        "cluster/test_snapshots.py::test_all_nodes_start_from_their_snapshots_and_know_what_they_knew",
     ],
     "8: votes and log entries are acknowledged before they are on disk": [
         "raft/test_raft_election.py::test_5_2_a_vote_is_durable_before_it_is_answered",

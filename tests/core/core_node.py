@@ -4,7 +4,7 @@ import random
 from collections import deque
 
 from walrus.core import events as ev
-from walrus.core.actions import Action, Delete, Log, Read, Reply, Send, SendToAddress, Stop, Truncate, Write
+from walrus.core.actions import Action, Delete, Log, Read, Rename, Reply, Send, SendToAddress, Stop, Truncate, Write
 from walrus.core.codec import AnyMessage, decode_message, encode_message
 from walrus.core.config import MS, NodeConfig
 from walrus.core.node import Node
@@ -55,7 +55,7 @@ class World:
         actions = self.node.handle(event, self.now_ns)
         for action in actions:
             self.done.append(action)
-            if isinstance(action, Read | Write | Truncate | Delete):
+            if isinstance(action, Read | Write | Truncate | Rename | Delete):
                 self.disk.append(action)
             elif isinstance(action, Stop):
                 self.stopped = action
@@ -70,9 +70,11 @@ class World:
             data = self.files[action.path][action.offset : action.offset + action.length]
             self.handle(ev.ReadCompleted(action.token, data))
             return True
-        assert isinstance(action, Write | Truncate | Delete)
+        assert isinstance(action, Write | Truncate | Rename | Delete)
         if isinstance(action, Delete):
             self.files.pop(action.path, None)
+        elif isinstance(action, Rename):
+            self.files[action.to] = self.files.pop(action.path)
         elif isinstance(action, Truncate):
             self.files[action.path] = self.files[action.path][: action.size]
         else:

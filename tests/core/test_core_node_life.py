@@ -1,5 +1,7 @@
 """A whole node from its first event to its last: starting, restarting, refusing, stopping."""
 
+import zlib
+
 import pytest
 from core_node import WALL_NS, World
 
@@ -23,6 +25,17 @@ def used(*payloads: bytes) -> World:
 def fetched(world: World, count: int) -> list[bytes]:
     """The first ``count`` records by offset."""
     return world.ask(*[b"FETCH logs 1 %d" % offset for offset in range(count)])
+
+
+def test_a_copy_of_another_format_version_stops_the_node_and_is_left_as_it_is() -> None:
+    world = used(b"a")
+    newer = bytearray(world.files[SEGMENT_1])
+    newer[8] = 2
+    newer[508:512] = zlib.crc32(newer[:508]).to_bytes(4, "little")
+    world.files[SEGMENT_1] = bytes(newer)
+    world.crash().sleep(SECOND)
+    assert world.stopped == Stop(f"{SEGMENT_1}: format version 2, this program reads 1; run a newer version", 1)
+    assert world.files[SEGMENT_1] == newer
 
 
 # --- before the node runs ---

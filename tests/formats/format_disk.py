@@ -2,7 +2,7 @@
 
 import random
 
-from walrus.core.actions import Action, Read, Truncate, Write
+from walrus.core.actions import Action, Delete, Read, Rename, Truncate, Write
 from walrus.core.outbox import Outbox
 from walrus.core.startup import Ready, Startup
 from walrus.core.storage.appender import Tokens
@@ -22,8 +22,15 @@ class Disk:
         self.done.append(action)
         return self.files[action.path][action.offset : action.offset + action.length]
 
-    def change(self, action: Write | Truncate) -> None:
+    def change(self, action: Action) -> None:
         self.done.append(action)
+        if isinstance(action, Delete):
+            self.files.pop(action.path, None)
+            return
+        if isinstance(action, Rename):
+            self.files[action.to] = self.files.pop(action.path)
+            return
+        assert isinstance(action, Write | Truncate)
         data = self.files.get(action.path, b"")
         if isinstance(action, Truncate):
             self.files[action.path] = data[: action.size]
@@ -44,7 +51,7 @@ def boot(disk: Disk, node: int = 1, seed: int = 1) -> Ready:
         if isinstance(action, Read):
             startup.read_completed(action.token, disk.read(action))
         else:
-            assert isinstance(action, Write | Truncate)
+            assert isinstance(action, Write | Truncate | Delete)
             disk.change(action)
             startup.write_completed(action.token)
     return startup.ready

@@ -1,11 +1,14 @@
 """The table at the top of walrus.core.segment.scan, line by line (a missing file: test_segment_opening)."""
 
+import zlib
+
 import pytest
 
 from fuzz.samples import BLOCKS, HEADER, segment_file
 from fuzz.targets import READ_BYTES, scan
 from walrus.core.segment.scan import LOST, SOUND, TORN
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, SegmentHeader, encode_block, encode_header
+from walrus.core.storage.recordlog import RecoveryError
 
 WHOLE = segment_file()
 HEAD = encode_header(HEADER)
@@ -65,6 +68,19 @@ def test_a_copy_that_another_disk_wrote_is_lost(other: tuple[int, int], held: bo
     verdict = scan(data, held=held)
     assert verdict.state == LOST
     assert f"copy of node {other[0]}" in verdict.reason
+
+
+@pytest.mark.parametrize("read_bytes", [1 << 30, READ_BYTES])
+@pytest.mark.parametrize("held", ANY)
+def test_a_copy_of_another_format_version_is_refused_in_a_sentence_that_says_what_to_do(
+    held: bool, read_bytes: int
+) -> None:
+    head = bytearray(HEAD)
+    head[8] = 2
+    head[-4:] = zlib.crc32(head[:-4]).to_bytes(4, "little")
+    refusal = r"user_data/logs:1.wal: format version 2, this program reads 1; run a newer version"
+    with pytest.raises(RecoveryError, match=refusal):
+        scan(bytes(head) + BLOCKS[0], held=held, read_bytes=read_bytes)
 
 
 def test_any_cut_of_a_segment_file_keeps_its_whole_blocks() -> None:

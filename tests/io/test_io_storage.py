@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from walrus.core.actions import Delete, Read, Truncate, Write
+from walrus.core.actions import Delete, Read, Rename, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
 from walrus.io.storage import StorageAction, ThreadedStorage
 from walrus.io.storage_mmap import MappedFiles
@@ -115,6 +115,50 @@ def test_deletion_is_complete_and_a_missing_file_counts_as_deleted(files: Mapped
     assert not (tmp_path / "a").exists()
     files.apply([Write("a", 0, b"n", 4)])
     assert read_all(files, "a")[:4] == b"n\0\0\0"
+
+
+def test_a_renamed_file_replaces_the_other_and_is_written_on_under_its_new_name(
+    files: MappedFiles, tmp_path: Path
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    files.apply([Write("a", 0, b"old and long", 1), Write("a.new", 0, b"new", 2)])
+    assert files.apply([Rename("a.new", "a", 3)]) == [WriteCompleted(3)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert os.listdir(tmp_path) == ["a"]
+    assert read_all(files, "a")[:12] == b"new".ljust(12, b"\0")
+    files.apply([Write("a", 3, b"er", 4), Write("a.new", 0, b"next", 5)])
+    assert read_all(files, "a")[:6] == b"newer\0"
+    assert read_all(files, "a.new")[:5] == b"next\0"
+
+
+def test_renaming_a_missing_file_fails_and_leaves_the_other(files: MappedFiles) -> None:
+    files.apply([Write("a", 0, b"old", 1)])
+    assert files.apply([Rename("b", "a", 2)]) == [WriteFailed(2, "b", "ENOENT: No such file or directory")]
+    assert read_all(files, "a")[:4] == b"old\0"
+
+
+def test_a_renaming_is_not_durable_before_its_directory_is(files: MappedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_sync(path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    files.apply([Write("a", 0, b"x", 1)])
+    monkeypatch.setattr("walrus.io.storage_mmap.sync_directory", broken_sync)
+    assert files.apply([Rename("a", "b", 2)]) == [WriteFailed(2, "a", "EIO: Input/output error")]
+    (failed,) = files.apply([Rename("b", "a", 3)])
+    assert isinstance(failed, WriteFailed)
+    assert "an earlier sync of" in failed.error
+
+
+def test_a_file_whose_sync_failed_gets_no_other_name(files: MappedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_sync(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", broken_sync)
+        files.apply([Write("a.new", 0, b"y", 1)])
+    (failed,) = files.apply([Rename("a.new", "a", 2)])
+    assert isinstance(failed, WriteFailed)
+    assert "an earlier sync of a.new failed" in failed.error
 
 
 def test_a_reopened_file_keeps_its_bytes_whatever_its_size(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from walrus.core.actions import Delete, Truncate, Write
+from walrus.core.actions import Delete, Rename, Truncate, Write
 
 SECTOR_BYTES = 512
-Change = Write | Truncate | Delete
+Change = Write | Truncate | Rename | Delete
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class PowerDisk:
             self.files.pop(change.path, None)
         elif isinstance(change, Truncate):
             self.files[change.path] = self.files[change.path][: change.size]
+        elif isinstance(change, Rename):
+            self.files[change.to] = self.files.pop(change.path)
         else:
             self._store(change.path, change.offset, change.data)
 

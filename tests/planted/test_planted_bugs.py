@@ -6,6 +6,7 @@ import scenes_clients
 import scenes_copies
 import scenes_raft
 import scenes_segments
+import scenes_snapshots
 from scene import SCENES, Scene
 
 from fuzz.planted.bug import Bug, CannotPlant, Edit, changed_code
@@ -15,7 +16,7 @@ from walrus.core.raft.raft import Raft
 from walrus.core.raft.rounds import HeartbeatRounds
 
 PLANTED = [bug for bug in BUGS if bug.edits]
-PLAYS = (scenes_raft, scenes_segments, scenes_copies, scenes_clauses, scenes_clients)
+PLAYS = (scenes_raft, scenes_snapshots, scenes_segments, scenes_copies, scenes_clauses, scenes_clients)
 
 
 def bug_with(*edits: Edit) -> Bug:

@@ -159,9 +159,9 @@ def test_a_bug_that_is_not_found_is_a_hole(command: Command) -> None:
 
 
 def test_a_number_names_all_bugs_of_it_and_those_that_wait_are_told(command: Command) -> None:
-    result = command("3", "4", "--seeds", "1")
-    assert "cut-off-learner" in result.stdout
-    assert "waits for snapshots" in result.stdout
+    result = command("8", "4", "--seeds", "1")
+    assert "readded-member" in result.stdout
+    assert "waits for removal of nodes" in result.stdout
     assert "silent-learner" in result.stdout
     assert "stale-leader-untold" in result.stdout
 
@@ -174,13 +174,13 @@ def test_the_list_shows_all_bugs_and_runs_none(command: Command) -> None:
 
 
 def test_json_tells_everything_that_is_known_of_a_bug(command: Command) -> None:
-    result = command("endless-lease", "dirty-read", "3", "--seeds", "4", "--format", "json")
+    result = command("endless-lease", "dirty-read", "8", "--seeds", "4", "--format", "json")
     told = json.loads(result.stdout)
     rows = {row["name"]: row for row in told["bugs"]}
     assert rows["endless-lease"]["found"] == 2
     assert rows["endless-lease"]["expected_seeds"] == 2.0
     assert rows["dirty-read"]["seeds_for_95_percent"] is None
-    assert [bug["name"] for bug in told["waiting"]] == ["cut-off-learner"]
+    assert [bug["name"] for bug in told["waiting"]] == ["readded-member"]
     assert told["finished"]
 
 

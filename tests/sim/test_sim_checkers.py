@@ -34,6 +34,7 @@ class FakeRaft:
         self.persisted_index = len(terms)
         self.role = Role.LEADER if leader else Role.FOLLOWER
         self._entries = [Entry(i, t, 0, b"%d.%d" % (i, t)) for i, t in enumerate(terms, 1)]
+        self.snapshot = None
 
         self.log = FakeLog(self._entries)
 
@@ -43,6 +44,8 @@ class FakeRaft:
 
 
 class FakeLog:
+    snapshot_index = 0
+
     def __init__(self, entries: list[Entry]) -> None:
         self._entries = entries
 

@@ -2,7 +2,8 @@
 
 Exit codes: 0 done (an empty topic included); 1 a node refused the request, or a record of several; 2 the
 command line is wrong; 3 no node could be reached, or none answered in time; 4 the outcome is unknown: the
-connection broke after a PUT or GET had left, so a record may or may not have been stored or taken.
+connection broke after a PUT or GET had left, so a record may or may not have been stored or taken. ``inspect`` talks to
+no node and has its own.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from walrus import __version__
+from walrus.cli.inspection.command import inspect
 from walrus.cli.output import pretty_json
 from walrus.cli.repl import run_lines
 from walrus.client import (
@@ -43,6 +45,7 @@ Exit codes:
   2  the command line is wrong
   3  no node could be reached, or none answered in time
   4  outcome unknown: the record may or may not have been stored (put) or taken (get)
+inspect talks to no node and has its own.
 """
 
 
@@ -248,6 +251,9 @@ def metrics(client: WalrusClient) -> None:
 def topics(client: WalrusClient) -> None:
     """Print the names of all topics as JSON."""
     _print_json(client.call(calls.TOPICS))
+
+
+main.add_command(inspect)
 
 
 def _stdout() -> BinaryIO:

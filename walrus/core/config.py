@@ -23,6 +23,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     cursor_commit_interval_ns: int = 100 * MS
     max_frame_bytes: int = 16 * 1024 * 1024
     target_replicas: int = 3
+    snapshot_entries: int = 10_000  # log entries applied since the last metadata snapshot that make the next one due
+    snapshot_bytes: int = 16 * 1024 * 1024  # the same by growth of the journal
+    snapshot_chunk_bytes: int = 256 * 1024  # of one message that brings a snapshot to a follower
     replace_after_ns: int = 30 * SECOND  # a replica dead for so long is replaced by a spare
 
     heartbeat_interval_ns: int = 40 * MS

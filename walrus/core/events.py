@@ -62,7 +62,7 @@ class WriteCompleted(Event, frozen=True, gc=False):
 
 
 class WriteFailed(Event, frozen=True, gc=False):
-    """A write, sync, truncation or removal failed; what reached the disk is unknown."""
+    """A write, sync, truncation, renaming or removal failed; what reached the disk is unknown."""
 
     token: int
     path: str

@@ -1,10 +1,14 @@
 """This node's part in the Raft group: drives the machine, journals what it says, checks who is who."""
 
+from typing import Final
+
 from walrus.core.actions import SetPeerAddress
 from walrus.core.config import NodeConfig
 from walrus.core.lease import Lease, LeaseTable
 from walrus.core.liveness import Liveness
+from walrus.core.metadata import snapshot
 from walrus.core.metadata.commands import CreateTopic, RegisterNode, decode, encode
+from walrus.core.metadata.snapshot import Snapshot
 from walrus.core.metadata.state import Metadata, NodeInfo
 from walrus.core.outbox import Outbox
 from walrus.core.peer import (
@@ -13,42 +17,61 @@ from walrus.core.peer import (
     AppendReply,
     Entry,
     Envelope,
+    InstallSnapshot,
     JoinReply,
     JoinRequest,
     Message,
     RaftMessage,
+    SnapshotReply,
 )
 from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import LEADER, HardState, RaftOutput
+from walrus.core.raft.progress import lowest_held
 from walrus.core.raft.raft import Raft
+from walrus.core.raft.snapshot import ReceivedSnapshot
+from walrus.core.raftjournal import RaftJournal
 from walrus.core.rng import Generator
+from walrus.core.snapshots import SnapshotFiles, taken
 from walrus.core.startup import Ready
-from walrus.core.storage.journal import Cluster, encode_raft, encode_record
+from walrus.core.storage.appender import Tokens
+from walrus.core.storage.journal import Base, Boot, Cluster, Hard, Logged, encode_raft, encode_record
 
 FIRST_TOPIC = "logs"
+KEPT_SHARE: Final = 4  # of what may lie between two snapshots a quarter stays in the log behind the newest one
+KEPT_MOST: Final = 4  # a slow follower that answers holds back so many times as much
 
 
 class Group:
     """``cluster`` is 0 until this node belongs to one."""
 
-    def __init__(self, out: Outbox, config: NodeConfig, rng: Generator, ready: Ready, now_ns: int) -> None:
-        journal = ready.journal
+    def __init__(
+        self, out: Outbox, tokens: Tokens, config: NodeConfig, rng: Generator, ready: Ready, now_ns: int
+    ) -> None:
+        journal, start = ready.journal, ready.log
         self._out = out
         self._config = config
         self._rng = rng
-        self._journal = ready.journal_log
+        self._incarnation = ready.incarnation
+        made_bytes = journal.made_bytes if journal else 0
+        self._journal = RaftJournal(ready.journal_log, tokens, config.node_id, ready.storage, made_bytes, self._send)
+        self._files = SnapshotFiles(out, tokens)
         self.cluster = out.cluster = journal.cluster if journal else 0
+        recovered = None
+        if start is not None and start.snapshot is not None:
+            recovered = taken(start.snapshot.snapshot, start.snapshot.data, sent=False)
         self.raft = Raft(
             config.node_id,
             ready.storage,
             config,
             rng,
-            hard_state=journal.hard_state if journal else HardState(),
-            entries=journal.entries if journal else [],
+            hard_state=start.hard_state if start else HardState(),
+            entries=start.entries if start else [],
             now_ns=now_ns,
+            snapshot=recovered.raft if recovered else None,
+            base=(start.base.index, start.base.term) if start else (0, 0),
         )
-        self._marks: dict[int, tuple[int, int]] = {}  # journal token -> (index, term) of its last entry
-        self._unwritten: list[tuple[int, RaftMessage]] = []  # their records are in no write yet
+        self._journal.rewrite_due = start is not None and start.stale_journal
+        self.recovered = recovered.state if recovered else None  # what the metadata is to be brought to
         self._led = False
         self._membership = Membership()
         self._strangers: dict[tuple[int, int], None] = {}  # complained about already
@@ -132,20 +155,17 @@ class Group:
     def drain(self, lease: Lease, leases: LeaseTable, now_ns: int) -> RaftOutput:
         """Journal and send what Raft says; the rest of its output is the caller's."""
         output = self.raft.drain()
-        mark = None
-        token = 0
         for record in output.records:
-            token = self._journal.append(encode_raft(record))
-            if isinstance(record, Entry):
-                mark = (record.index, record.term)
-        if mark is not None:
-            self._marks[token] = mark
+            mark = (record.index, record.term) if isinstance(record, Entry) else None
+            self._journal.append(encode_raft(record), mark)
         self._follow_membership()
         for to, message, durable in output.messages:
-            if durable and self._journal.appender.has_waiting:
-                self._unwritten.append((to, message))
+            if durable:
+                self._journal.send_when_durable(to, message)
             else:
-                self._send(to, message, self._journal.appender.flying_token if durable else 0)
+                self._send(to, message, 0)
+        if output.received is not None:
+            self._received(output.received)
         if self.raft.role is LEADER and not self._led:
             leases.elected(now_ns)
         self._led = self.raft.role is LEADER
@@ -158,7 +178,7 @@ class Group:
         return output
 
     def _send(self, to: int, message: RaftMessage, after: int) -> None:
-        urgent = not isinstance(message, AppendEntries | AppendReply)
+        urgent = not isinstance(message, AppendEntries | AppendReply | InstallSnapshot | SnapshotReply)
         self._out.send(to, message, after=after, urgent=urgent)
 
     def apply(self, entry: Entry, metadata: Metadata) -> str:
@@ -166,19 +186,98 @@ class Group:
         return metadata.apply(decode(entry.data)) if entry.kind == ENTRY_NORMAL else ""
 
     def flush(self) -> None:
-        write = self._journal.appender.flush()
-        if write is not None:
-            self._out.add(write)
-            unwritten, self._unwritten = self._unwritten, []
-            for to, message in unwritten:
-                self._send(to, message, write.token)
+        action = self._journal.flush(self._whole_journal)
+        if action is not None:
+            self._out.add(action)
 
     def write_completed(self, token: int) -> bool:
-        """Take a completed journal write; False if the token is not ours."""
-        if token != self._journal.appender.flying_token:
-            return False
-        self._journal.appender.completed(token)
-        mark = self._marks.pop(token, None)
+        """Take a completed write of the journal or of a snapshot; False if the token is not ours."""
+        if not self._journal.is_ours(token):
+            return self._files.write_completed(token)
+        action, mark = self._journal.completed(token)
+        if action is not None:
+            self._out.add(action)
         if mark is not None:
             self.raft.persisted(*mark)
         return True
+
+    # --- snapshots ---
+
+    def _whole_journal(self) -> list[bytes]:
+        """The records that all those of the journal come to."""
+        raft, log = self.raft, self.raft.log
+        records: list[object] = [
+            Cluster(self.cluster),
+            Boot(self._incarnation),
+            Hard(raft.term, raft.vote),
+            Base(log.snapshot_index, log.snapshot_term),
+            *map(Logged, log.slice(log.first_index, log.last_index)),
+        ]
+        return [encode_record(record) for record in records]
+
+    def take_snapshot(self, metadata: Metadata, now_ns: int) -> None:
+        """Take a snapshot, if one is due; ``metadata`` is what everything up to the applied index gives."""
+        raft, config = self.raft, self._config
+        entries = raft.applied_index - (raft.snapshot.index if raft.snapshot is not None else 0)
+        if entries < config.snapshot_entries and self._journal.grown_bytes < config.snapshot_bytes:
+            return
+        if self._files.busy or self._journal.rewrite_due or raft.applied_index != raft.commit_index:
+            return
+        if not entries:  # the journal has grown by other things, or by entries that are not applied yet
+            if raft.applied_index == raft.log.last_index:
+                self._cut_log(now_ns)
+            return
+        term = raft.log.term(raft.applied_index)
+        assert term is not None
+        content = snapshot.take(metadata, self.cluster, raft.applied_index, term, raft.committed_membership)
+        self._files.write(taken(content, snapshot.encode(content), sent=False))
+
+    def _received(self, received: ReceivedSnapshot) -> None:
+        """A leader's snapshot is complete: look into it, then make it durable."""
+        try:
+            content = snapshot.decode(received.data)
+        except snapshot.SnapshotError as error:
+            self._refuse(received, str(error))
+            return
+        if (content.cluster, content.index, content.term) != (self.cluster, received.index, received.term):
+            self._refuse(received, f"it says to be of entry {content.index} of term {content.term}")
+            return
+        self._files.write(taken(content, received.data, sent=True))
+
+    def _refuse(self, received: ReceivedSnapshot, why: str) -> None:
+        self.raft.receiver.forget(received.index)
+        self._out.log("error", f"the leader sent a snapshot up to entry {received.index}, refused: {why}")
+
+    @property
+    def has_durable_snapshot(self) -> bool:
+        """A snapshot has become durable, and :meth:`snapshot_durable` is to be called once Raft is drained."""
+        return self._files.durable is not None
+
+    def snapshot_durable(self, now_ns: int) -> Snapshot | None:
+        """Deal with a snapshot that has become durable; returns it where the metadata is to be brought to it."""
+        found = self._files.fetch()
+        if found is None:
+            return None
+        index = found.raft.index
+        if not found.sent:
+            self.raft.snapshot_taken(found.raft)
+            self._cut_log(now_ns)
+            self._out.log("info", f"Snapshot of the metadata up to entry {index}: {len(found.raft.data)} bytes")
+        elif self.raft.install(found.raft):
+            self._journal.rewrite_due = True
+            self._out.log("info", f"Installed the leader's snapshot of the metadata up to entry {index}")
+            return found.state
+        return None
+
+    def _cut_log(self, now_ns: int) -> None:
+        """Let go of the entries that the snapshot includes, but for some that slow followers may want."""
+        raft, config = self.raft, self._config
+        self._journal.rewrite_due = True
+        if raft.snapshot is None:
+            return
+        covered, entries, size = raft.snapshot.index, config.snapshot_entries, config.snapshot_bytes
+        upto = raft.log.index_before(covered, entries // KEPT_SHARE, size // KEPT_SHARE)
+        held = lowest_held(raft.progress.values(), now_ns - config.election_timeout_min_ns)
+        if held is not None and held < upto:
+            upto = max(held, raft.log.index_before(covered, KEPT_MOST * entries, KEPT_MOST * size))
+        raft.compact(upto)

@@ -168,8 +168,11 @@ class Node:
     def _read_completed(self, event: ev.ReadCompleted) -> None:
         if self.running is None:
             self._go_on_starting(lambda startup: startup.read_completed(event.token, event.data))
-        else:
+            return
+        try:
             self.running.read_completed(event.token, event.data)
+        except RecoveryError as error:  # a copy that this version must not touch
+            self._stop(str(error), 1)
 
     def _read_failed(self, event: ev.ReadFailed) -> None:
         if self.running is None:

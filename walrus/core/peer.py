@@ -11,7 +11,7 @@ older node must not take for what it knows says so with the second byte, and is 
 """
 
 import struct
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 import msgspec
 
@@ -87,6 +87,35 @@ class AppendReply(Message, frozen=True, array_like=True, tag="ar", gc=False):
     conflict_index: Natural  # failure: first index of that term, or last index + 1
 
 
+class InstallSnapshot(Message, frozen=True, array_like=True, tag="is", gc=False):
+    """A piece of a metadata snapshot, for a follower that lacks entries which the leader's log holds no more.
+
+    ``index``, ``last_term`` and ``checksum`` (CRC-32 of all ``total`` bytes) name the snapshot, whoever sends it.
+    Without ``data`` it only asks how far the follower is.
+    """
+
+    term: Natural
+    index: Natural  # of the last entry that the snapshot includes
+    last_term: Natural  # term of that entry
+    checksum: Natural
+    total: Natural
+    offset: Natural  # where ``data`` belongs
+    data: bytes
+
+
+class SnapshotReply(Message, frozen=True, array_like=True, tag="ir", gc=False):
+    """``received``: bytes from the start that the follower has of this snapshot, so the transfer goes on there.
+
+    ``installed``: its log, durable, includes all that the snapshot does.
+    """
+
+    term: Natural
+    index: Natural
+    checksum: Natural
+    received: Natural
+    installed: bool
+
+
 class Heartbeat(Message, frozen=True, array_like=True, tag="hb", gc=False):
     """Leader's heartbeat; also grants leases (design section 5)."""
 
@@ -159,8 +188,18 @@ class ReadIndexReply(Message, frozen=True, array_like=True, tag="ri", gc=False):
     index: Natural
 
 
-RAFT_MESSAGES = (RequestVote, VoteReply, AppendEntries, AppendReply, Heartbeat, HeartbeatReply, TimeoutNow)
-RaftMessage = RequestVote | VoteReply | AppendEntries | AppendReply | Heartbeat | HeartbeatReply | TimeoutNow
+RaftMessage = (
+    RequestVote
+    | VoteReply
+    | AppendEntries
+    | AppendReply
+    | InstallSnapshot
+    | SnapshotReply
+    | Heartbeat
+    | HeartbeatReply
+    | TimeoutNow
+)
+RAFT_MESSAGES = get_args(RaftMessage)
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

@@ -95,6 +95,11 @@ class Proposals:
         if asker is not None and asker[0] == term:
             self._out.send(asker[1], ProposeReply(asker[2], index, not reason, reason))
 
+    def skipped(self, upto_index: int) -> None:
+        """What became of the entries up to an index this node will not learn: those who asked for them ask again."""
+        for index in [index for index in self._askers if index <= upto_index]:
+            del self._askers[index]
+
     def answered(self, message: ProposeReply) -> None:
         if self._pending.pop(message.rid, None) is not None:
             self.outcomes.append(Outcome(message.rid, message.index, message.applied, message.reason))

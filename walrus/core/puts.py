@@ -9,7 +9,7 @@ from collections import deque
 
 from walrus.core.clients import ClientSessions
 from walrus.core.config import NodeConfig
-from walrus.core.metadata.commands import OPEN, SEALING
+from walrus.core.metadata.commands import OPEN
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.outbox import Outbox
 from walrus.core.reachability import Reachability
@@ -76,7 +76,7 @@ class Puts:
             self._take_early(topic)
         if topic in self._routes:
             self.dirty[topic] = None
-            if segment.state == SEALING:
+            if segment.state != OPEN and segment.epoch:  # a snapshot may have skipped SEALING
                 self._lost([rid for rid, found in self._forwarded.items() if found[1] == (topic, segment.number)])
 
     def disconnected(self, node: int) -> None:

@@ -16,6 +16,7 @@ from walrus.core.lease import Lease, LeaseTable
 from walrus.core.leaving import Leaving
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import SEALED, RegisterNode, encode
+from walrus.core.metadata.snapshot import Snapshot, restore
 from walrus.core.metadata.state import Change, Metadata, NodeInfo
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Envelope
@@ -61,7 +62,7 @@ class Running:
         me = (config.node_id, ready.storage, ready.incarnation)
         self.me = me
         self.metadata = Metadata()
-        self.group = Group(out, config, rng, ready, now_ns)
+        self.group = Group(out, tokens, config, rng, ready, now_ns)
         self.raft = self.group.raft
         self.liveness = Liveness(now_ns)
         self.lease = Lease(config, self.raft)
@@ -99,6 +100,9 @@ class Running:
 
     def begin(self, now_ns: int) -> str:
         """Bootstrap or wait to be called; returns why that is impossible, or ""."""
+        recovered, self.group.recovered = self.group.recovered, None
+        if recovered is not None:
+            self._restore(recovered, now_ns)
         fresh = not self.raft.membership.members
         info = self._own_info()
         if fresh and self.config.node_id == 1 and not self.config.join:
@@ -222,10 +226,18 @@ class Running:
             reason = self.group.apply(entry, self.metadata)
             self.proposals.committed(entry.index, entry.term, reason)
             self._changed(self.metadata.drain(), now_ns)
+        if output.committed:
+            self.group.take_snapshot(self.metadata, now_ns)
         for ticket, index in output.reads:
             self.reads.confirmed(ticket, index)
         for ticket in output.failed_reads:
             self.reads.failed(ticket)
+
+    def _restore(self, snapshot: Snapshot, now_ns: int) -> None:
+        """Be as if the entries up to the snapshot's had been applied here."""
+        restore(self.metadata, snapshot)
+        self.proposals.skipped(snapshot.index)
+        self._changed(self.metadata.drain(), now_ns)
 
     def _changed(self, changes: list[Change], now_ns: int) -> None:
         for change in changes:
@@ -271,6 +283,10 @@ class Running:
             for outcome in self.proposals.drain():
                 if not self.cursors.committed(outcome.rid) and not self.service.outcome(outcome):
                     self._announced = 0 if outcome.rid == self._announced else self._announced
+        elif self.group.has_durable_snapshot:
+            installed = self.group.snapshot_durable(now_ns)
+            if installed is not None:
+                self._restore(installed, now_ns)
         elif passed := self.reads.drain(self.raft.applied_index):
             for ticket in passed:
                 self.service.caught_up(ticket, now_ns)
@@ -310,6 +326,7 @@ class Running:
             return
         self._tick_at(now_ns + self._tick_ns)
         self.group.tick(self.leases, self.liveness, now_ns)
+        self.group.take_snapshot(self.metadata, now_ns)
         self.joining.tick(now_ns)
         self._announce()
         self.recoveries.tick(now_ns)

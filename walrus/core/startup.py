@@ -7,28 +7,32 @@ from collections.abc import Callable
 
 import msgspec
 
-from walrus.core.actions import Read, Truncate
+from walrus.core.actions import Delete, Read, Truncate
 from walrus.core.outbox import Outbox
 from walrus.core.rng import Generator
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, CatalogueState, recover_catalogue
 from walrus.core.storage.journal import (
     JOURNAL_MAGIC,
+    JOURNAL_NEW_PATH,
     JOURNAL_PATH,
     Boot,
     JournalState,
     encode_record,
     recover_journal,
 )
+from walrus.core.storage.metarecovery import REMEDY, LogStart, start_of_log
 from walrus.core.storage.recordlog import RecordLog, RecoveryError
+from walrus.core.storage.snapshotfile import SNAPSHOT_NEW_PATH, SNAPSHOT_PATH, Damaged, SnapshotFile, decode_file
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What a node starts from. ``journal`` and ``copies`` are None on a fresh disk."""
+    """What a node starts from. ``journal``, ``log`` and ``copies`` are None on a fresh disk."""
 
     storage: int
     incarnation: int
     journal: JournalState | None
+    log: LogStart | None
     copies: CatalogueState | None
     journal_log: RecordLog
     catalogue_log: RecordLog
@@ -37,8 +41,8 @@ class Ready(msgspec.Struct, frozen=True):
 class Startup:
     """Feed it the completions of the actions it asks for, until ``ready`` is set.
 
-    One step is in flight at a time: read the journal, cut its torn tail, note this lifetime in it, then the
-    same with the catalogue.
+    One step is in flight at a time: remove files that were never finished, read the snapshot and the journal, cut its
+    torn tail, note this lifetime in it, then the same with the catalogue.
     """
 
     def __init__(self, out: Outbox, tokens: Tokens, rng: Generator, files: dict[str, int]) -> None:
@@ -48,9 +52,13 @@ class Startup:
         self._rng = rng
         self._files = files
         self._token = 0  # of the one step in flight
-        self._then: Callable[[bytes], None] = self._journal_read
+        self._then: Callable[[bytes], None] = self._remove_unfinished
+        self._snapshot: SnapshotFile | None = None
+        self._damage = ""  # why the snapshot file is none
+        self._start: LogStart | None = None
         self.ready: Ready | None = None
-        self._read(JOURNAL_PATH, self._journal_read)
+        self._unfinished = [path for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH) if path in files]
+        self._remove_unfinished(b"")
 
     def read_completed(self, token: int, data: bytes) -> None:
         assert token == self._token
@@ -82,10 +90,30 @@ class Startup:
     def _has_segments(self) -> bool:
         return any(path.endswith(".wal") for path in self._files)
 
+    # --- the snapshot ---
+
+    def _remove_unfinished(self, _: bytes) -> None:
+        """A file that did not get its name before the crash must not show through the next one written there."""
+        if self._unfinished:
+            self._token, self._then = self._tokens.take(), self._remove_unfinished
+            self._out.add(Delete(self._unfinished.pop(), self._token))
+        else:
+            self._read(SNAPSHOT_PATH, self._snapshot_read)
+
+    def _snapshot_read(self, data: bytes) -> None:
+        if SNAPSHOT_PATH in self._files:
+            try:
+                self._snapshot = decode_file(data)
+            except Damaged as error:
+                self._damage = str(error)
+        self._read(JOURNAL_PATH, self._journal_read)
+
     # --- the journal ---
 
     def _journal_read(self, data: bytes) -> None:
         self._journal = found = recover_journal(data) if data else None
+        if found is None and SNAPSHOT_PATH in self._files:
+            raise RecoveryError(f"{JOURNAL_PATH} is missing or empty, but there is {SNAPSHOT_PATH}: {REMEDY}")
         if found is None and any(path.startswith("user_data/") for path in self._files):
             raise RecoveryError(
                 f"{JOURNAL_PATH} is missing or empty, but user_data holds files: restore it, or move the "
@@ -101,6 +129,10 @@ class Startup:
                 f"{JOURNAL_PATH} belongs to node {found.node}, not to node {self._out.node_id}; "
                 "give each node its own data directory"
             )
+        if found is not None:
+            self._start = start_of_log(found, self._snapshot, self._damage)
+            if self._damage:
+                self._out.log("error", f"{self._damage}; not needed, since {JOURNAL_PATH} is complete")
         if data and (found is None or found.dirty_tail):
             self._cut(JOURNAL_PATH, found.end if found else 0, self._journal_sound)
         else:
@@ -151,4 +183,6 @@ class Startup:
         self._finish()
 
     def _finish(self) -> None:
-        self.ready = Ready(self._storage, self._incarnation, self._journal, self._copies, self._log, self._catalogue)
+        self.ready = Ready(
+            self._storage, self._incarnation, self._journal, self._start, self._copies, self._log, self._catalogue
+        )  # fmt: skip

@@ -66,6 +66,8 @@ def raft_metrics(raft: Raft, config: NodeConfig) -> dict[str, Any]:
         "last_log_index": raft.log.last_index,
         "commit_index": raft.commit_index,
         "last_applied": raft.applied_index,
+        "snapshot_index": raft.snapshot.index if raft.snapshot is not None else 0,
+        "first_log_index": raft.log.first_index,
         "membership_config": _membership(raft.committed_membership),
         "replication": replication,
         "version": config.version,

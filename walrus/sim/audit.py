@@ -37,12 +37,21 @@ class Auditor:
         ``alone``: all clients have gone, so nothing may be left over either.
         """
         cluster, world = self._cluster, self._cluster.world
-        while why := unsettled(cluster, self.excused) or (left_over(cluster, self.excused) if alone else ""):
-            self.excused = out_of_reach(cluster)
+        while why := self._missing(alone):
             if world.now_ns >= self._give_up_ns:
                 raise Violation(f"liveness: the cluster does not become well after the faults: {why}")
             world.run_until(world.now_ns + 20 * MS)
         check_copies(cluster, self.excused)
+
+    def _missing(self, alone: bool) -> str:
+        """What is missing now; what is excused is reckoned from the same state, since an older one may know less."""
+        cluster = self._cluster
+        for excused in ({}, out_of_reach(cluster)):
+            self.excused = excused
+            why = unsettled(cluster, excused) or (left_over(cluster, excused) if alone else "")
+            if not why:
+                break
+        return why
 
     def prove_writable(self, topic: str) -> None:
         """Some node acknowledges a PUT to ``topic`` in time."""

@@ -19,9 +19,12 @@ from walrus.sim import probe
 from walrus.sim.cluster import Cluster
 from walrus.sim.damage import records_on
 from walrus.sim.healing import bury, is_lost
+from walrus.sim.host import Host
 from walrus.sim.world import Violation
 
 _TARGET_REPLICAS: Final = 3
+_HELD_MOST: Final = 5  # a slow follower holds back four times what may lie between two snapshots
+_HELD_SLACK: Final = 100  # entries that came in one go while a snapshot was being written
 
 
 def unsettled(cluster: Cluster, excused: dict[str, int]) -> str:
@@ -129,6 +132,22 @@ def check_copies(cluster: Cluster, excused: dict[str, int]) -> None:
                         )
 
 
+def _overgrown(host: Host) -> str:
+    """Whether the log of a node is longer than snapshots let it become, once nothing is under way."""
+    view = probe.raft(host)
+    if view is None:
+        return ""
+    entries_max = host.config.snapshot_entries
+    covered = view.snapshot.index if view.snapshot is not None else 0
+    held = view.log.last_index - view.log.snapshot_index
+    if view.applied_index - covered >= entries_max or held > _HELD_MOST * entries_max + _HELD_SLACK:
+        return (
+            f"node {host.node_id} holds {held} log entries, {view.applied_index - covered} of them behind its "
+            f"snapshot, which is due every {entries_max}"
+        )
+    return ""
+
+
 def left_over(cluster: Cluster, excused: dict[str, int]) -> str:
     """What waits for something although the faults are over and no client is there; empty if nothing does."""
     for host in cluster.core:
@@ -147,4 +166,6 @@ def left_over(cluster: Cluster, excused: dict[str, int]) -> str:
                 return f"node {host.node_id} still has {count} {what} waiting"
         if not excused and (stuck := running.recoveries.stuck()):
             return f"node {host.node_id} cannot seal {stuck}"
+        if why := _overgrown(host):
+            return why
     return ""

@@ -16,6 +16,10 @@ _JUDGED_FROM_RUNS: Final = 40
 _SOMETIMES: Final = (
     *(f"message: {name}" for name in sorted(TAGS)),
     "Raft leader elected",
+    "snapshot written",
+    "snapshot installed",
+    "started from a snapshot",
+    "log truncated",
     "segment recovered and sealed",
     "segment rolled over",
     "client gave up waiting",

@@ -9,6 +9,7 @@ is found out.
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -17,11 +18,16 @@ from walrus.core.storage.blocks import FILE_HEADER_BYTES, block_at
 from walrus.core.storage.catalogue import CATALOGUE_PATH
 from walrus.core.storage.journal import JOURNAL_PATH
 from walrus.core.storage.recordlog import HEADER_BYTES, RECORD_MAGIC
+from walrus.core.storage.snapshotfile import HEADER_BYTES as SNAPSHOT_HEADER_BYTES
+from walrus.core.storage.snapshotfile import SNAPSHOT_PATH
 
-LOGS: Final = (JOURNAL_PATH, CATALOGUE_PATH)
-"""The files without which no process can start. It reads them at its start only."""
+LOGS: Final = (JOURNAL_PATH, CATALOGUE_PATH, SNAPSHOT_PATH)
+"""The files that a process reads at its start and never again. Without the first two none can start; without the last
+one where the journal was cut (:func:`is_vital`).
+"""
 SEGMENTS: Final = "user_data/"
 SUFFIX: Final = ".wal"
+_BASE_TAG: Final = "s"  # of the journal's record that says where the entries begin
 _RECORD: Final = struct.Struct("<4sIIQ")
 
 Span = tuple[int, int]
@@ -99,18 +105,20 @@ class Damage:
             if wound.path == path and wound.start >= size:
                 wound.cut = True
 
-    def removed(self, path: str) -> None:
-        """The node removed the file."""
-        self.wounds = [wound for wound in self.wounds if wound.path != path]
-
     def renamed(self, path: str, to: str) -> None:
-        """The node gave the file another name: what is wrong with it goes along."""
-        if path != to:
-            self.removed(to)
+        """The node gave a file the name of another one."""
+        for wound in [wound for wound in self.wounds if wound.path == to]:
+            self.wounds.remove(wound)
+            self._labels[f"repaired after {wound.kind}"] += 1
+            self._labels[f"bit: {wound.kind}"] += not wound.noticed
         for wound in self.wounds:
             if wound.path == path:
                 wound.path = to
                 self.hurt.setdefault(to, wound.kind)
+
+    def removed(self, path: str) -> None:
+        """The node removed the file."""
+        self.wounds = [wound for wound in self.wounds if wound.path != path]
 
 
 def is_segment(path: str) -> bool:
@@ -159,7 +167,24 @@ def log_records_of(data: bytes) -> list[tuple[Span, int]]:
 
 def pieces_of(path: str, data: bytes) -> list[Span]:
     """What a file is written in: its blocks, or its records."""
+    if path == SNAPSHOT_PATH:  # the last piece stands for the end: all of the file can be damaged
+        return [(SNAPSHOT_HEADER_BYTES, len(data)), (len(data), len(data))]
     return blocks_of(data) if is_segment(path) else [span for span, _ in log_records_of(data)]
+
+
+def is_vital(path: str, files: Mapping[str, bytes | bytearray]) -> bool:
+    """Whether no process can start on these files once ``path`` is damaged or gone."""
+    return path != SNAPSHOT_PATH or entries_begin(bytes(files.get(JOURNAL_PATH, b""))) > 1
+
+
+def entries_begin(journal: bytes) -> int:
+    """The index of the first entry of a journal's log: 1 where it was never cut."""
+    for (start, end), _ in log_records_of(journal):
+        record = msgspec.msgpack.decode(journal[start + _RECORD.size : end])
+        if record[0] == _BASE_TAG:
+            first: int = record[1] + 1
+            return first
+    return 1
 
 
 def can_be_told(path: str, data: bytes, start: int, end: int) -> bool:
@@ -167,7 +192,9 @@ def can_be_told(path: str, data: bytes, start: int, end: int) -> bool:
     if is_segment(path):
         blocks = blocks_of(data)
         return bool(blocks) and end <= blocks[-1][0]
+    if path == SNAPSHOT_PATH:
+        return start < end <= len(data)  # it has its name only since it was whole
     records = log_records_of(data)
-    mark = max((durable for (first, _), durable in records if first >= end), default=0)
+    mark = max((durable for (first, behind), durable in records if first >= end or behind <= start), default=0)
     damaged_from = next((first for (first, behind), _ in records if behind > start), len(data))
     return mark > (damaged_from if start >= HEADER_BYTES else 0)

@@ -13,6 +13,7 @@ from walrus.core.segment.writer import PROPOSED
 if TYPE_CHECKING:
     from walrus.core.cursors import OwnedCursor
     from walrus.core.metadata.state import Metadata
+    from walrus.core.raft.snapshot import RaftSnapshot
     from walrus.core.segment.replica import Key, Replica
     from walrus.sim.host import Host
 
@@ -26,6 +27,10 @@ class LogView(Protocol):
     @property
     def last_index(self) -> int:
         """Index of the last entry, durable or not."""
+
+    @property
+    def snapshot_index(self) -> int:
+        """The entries up to this index are not held."""
 
     def term(self, index: int) -> int | None:
         """Term of the entry at ``index`` (0 for index 0), None where it is not known."""
@@ -72,6 +77,10 @@ class RaftView(Protocol):
     @property
     def log(self) -> LogView:
         """Its log."""
+
+    @property
+    def snapshot(self) -> "RaftSnapshot | None":
+        """The newest durable snapshot."""
 
     @property
     def membership(self) -> MembershipView:

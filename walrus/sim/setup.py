@@ -50,6 +50,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     quicker: int = 1  # heartbeats, leases and elections are so many times quicker than by default
     broken: tuple[str, ...] = ()
     quiet_ns: tuple[tuple[int, int], ...] = ()
+    snapshot_entries: int = 10_000
+    snapshot_bytes: int = 16 << 20
+    snapshot_chunk_bytes: int = 256 << 10
 
     def config(self, node: int) -> NodeConfig:
         """The settings of node ``node``."""
@@ -65,6 +68,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             rpc_timeout_ns=own.rpc_timeout_ns,
             replace_after_ns=self.replace_after_ns,
             max_frame_bytes=1 << 20,
+            snapshot_entries=self.snapshot_entries,
+            snapshot_bytes=self.snapshot_bytes,
+            snapshot_chunk_bytes=self.snapshot_chunk_bytes,
             heartbeat_interval_ns=_DEFAULT.heartbeat_interval_ns // self.quicker,
             lease_ns=_DEFAULT.lease_ns // self.quicker,
             lease_margin_ns=_DEFAULT.lease_margin_ns // self.quicker,
@@ -95,6 +101,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     faults_ns = phases.randrange(options.start_ns * 2)
     heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
+    snapshots = rng.stream("snapshots")
     network_most_ns = speeds.choice((100, 400, 3000, 15_000)) * US
     return Setup(
         nodes=options.nodes,
@@ -116,6 +123,9 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         quicker=rng.stream("timers").choice((1, 1, 2) if network_most_ns > _SLOW_NETWORK_NS else (1, 2, 2)),
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
+        snapshot_entries=snapshots.choice((4, 10, 25, 60)),
+        snapshot_bytes=snapshots.choice((2_000, 10_000, 16 << 20)),
+        snapshot_chunk_bytes=snapshots.choice((50, 300, 256 << 10)),
     )
 
 

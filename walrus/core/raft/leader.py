@@ -16,6 +16,8 @@ from walrus.core.peer import (
     Entry,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
+    SnapshotReply,
     TimeoutNow,
 )
 from walrus.core.raft.membership import MemberInfo, Membership
@@ -24,10 +26,13 @@ from walrus.core.raft.progress import (
     MESSAGE_BYTES_MAX,
     MESSAGE_ENTRIES_MAX,
     PROBE,
+    REPLICATE,
+    SNAPSHOT,
     Progress,
 )
 from walrus.core.raft.quorum import quorum_value
 from walrus.core.raft.rounds import HeartbeatRounds
+from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.core.raft.state import RaftState
 
 PROMOTION_GAP_ENTRIES: Final = 64
@@ -193,6 +198,13 @@ class Leader:
             self._round_wanted = self._round_wanted or not self.has_committed_in_term
             state.advance_commit(index)
 
+    def on_snapshot_reply(self, sender: int, message: SnapshotReply, now_ns: int) -> None:
+        """A follower has a piece of the snapshot, or all that it includes."""
+        progress = self.progress.get(sender)
+        if progress is not None and progress.piece_answered(message, now_ns):
+            self.maybe_commit()
+            self._want_read_round()
+
     # --- What goes out ---
 
     def flush(self) -> None:
@@ -215,7 +227,7 @@ class Leader:
             self._timeout_now_sent = True
             self._send(to, TimeoutNow(self._state.term))
 
-    def _send(self, to: int, message: AppendEntries | Heartbeat | TimeoutNow) -> None:
+    def _send(self, to: int, message: AppendEntries | InstallSnapshot | Heartbeat | TimeoutNow) -> None:
         self._state.send(to, message, durable=not self._state.term_durable)
 
     def _want_read_round(self) -> None:
@@ -244,6 +256,13 @@ class Leader:
         state = self._state
         log = state.log
         sent = False
+        if progress.state is not SNAPSHOT and progress.next_index <= log.snapshot_index:
+            assert state.snapshot is not None
+            progress.begin_snapshot(state.snapshot)
+            state.out.notes.append(f"sends node {node} a snapshot: it lacks entries from {progress.next_index} on")
+        if progress.snapshot is not None:
+            self._send_piece(node, progress, progress.snapshot, now_ns)
+            return
         while progress.may_send(log.last_index):
             prev_index = progress.next_index - 1
             entries = log.batch(progress.next_index, MESSAGE_ENTRIES_MAX, MESSAGE_BYTES_MAX)
@@ -254,6 +273,18 @@ class Leader:
             return
         if len(progress.in_flight) < IN_FLIGHT_MAX:
             self._send_entries(node, progress, [])  # so that it applies now and not at the next heartbeat
+
+    def _send_piece(self, node: int, progress: Progress, snapshot: RaftSnapshot, now_ns: int) -> None:
+        if progress.probe_sent:
+            return
+        start = progress.snapshot_offset
+        piece = snapshot.data[start : start + self._state.config.snapshot_chunk_bytes]
+        total = len(snapshot.data)
+        self._send(
+            node,
+            InstallSnapshot(self._state.term, snapshot.index, snapshot.term, snapshot.checksum, total, start, piece),
+        )
+        progress.piece_sent(now_ns)
 
     def _send_entries(self, node: int, progress: Progress, entries: list[Entry]) -> None:
         state = self._state
@@ -267,7 +298,7 @@ class Leader:
         """Ask again. With entries in flight an empty message at their end does: if they are lost, the refusal
         says from where; if they wait for the follower's disk, nothing was sent twice."""
         progress.waiting_since_ns = now_ns
-        if progress.state is PROBE:
+        if progress.state is not REPLICATE:
             progress.probe_sent = False
         else:
             self._send_entries(node, progress, [])

@@ -68,6 +68,26 @@ class RaftLog:
         self.last_index = from_index - 1
         self.last_term = self._run_terms[-1] if self._run_terms else self.snapshot_term
 
+    def compact(self, index: int) -> None:
+        """Drop the entries up to ``index``, of which a snapshot tells."""
+        assert self.snapshot_index <= index <= self.last_index, f"no entry {index} to compact to"
+        term = self.term(index)
+        assert term is not None
+        del self._entries[: index - self.snapshot_index]
+        self.snapshot_index, self.snapshot_term = index, term
+        kept = bisect_right(self._run_firsts, index + 1) - 1  # the run that the first entry held is in
+        if index == self.last_index:
+            self._run_firsts, self._run_terms = [], []
+        else:
+            del self._run_firsts[:kept], self._run_terms[:kept]
+            self._run_firsts[0] = index + 1
+
+    def begin_anew(self, index: int, term: int) -> None:
+        """Hold nothing: the next entry follows the one at ``index`` of ``term``, which a snapshot ends with."""
+        self._entries, self._run_firsts, self._run_terms = [], [], []
+        self.snapshot_index = self.last_index = index
+        self.snapshot_term = self.last_term = term
+
     def term(self, index: int) -> int | None:
         """Return the term at ``index``; the snapshot's last index has one too; None where it is not known."""
         if self.snapshot_index < index <= self.last_index:
@@ -98,8 +118,21 @@ class RaftLog:
                 return batch[:count]
         return batch
 
+    def index_before(self, last: int, entries_max: int, bytes_max: int) -> int:
+        """Return the index behind which at most ``entries_max`` held entries, with at most ``bytes_max`` of data, lead
+        up to ``last``."""
+        index, size_bytes = last, 0
+        while index > max(self.snapshot_index, last - entries_max):
+            size_bytes += len(self._entries[index - self.first_index].data)
+            if size_bytes > bytes_max:
+                break
+            index -= 1
+        return index
+
     def term_start(self, index: int) -> int:
-        """Return the first held index that has the same term as the entry at ``index``."""
+        """Return the first held index that has the same term as the entry at ``index``; an index not held is alone."""
+        if index < self.first_index:
+            return index
         return self._run_firsts[bisect_right(self._run_firsts, index) - 1]
 
     def term_end(self, term: int) -> int:

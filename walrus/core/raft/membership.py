@@ -112,6 +112,11 @@ class MembershipHistory:
         assert index > self._configurations[-1][0], f"configuration at {index} is not newer"
         self._configurations.append((index, membership))
 
+    def begin_at(self, index: int, membership: Membership) -> None:
+        """``membership`` is the committed configuration as of ``index``; what is older is forgotten."""
+        later = [found for found in self._configurations if found[0] > index]
+        self._configurations = [(index, membership), *later]
+
     def truncate(self, from_index: int) -> bool:
         """Forget the configurations from ``from_index`` on; tell whether there were any."""
         before = len(self._configurations)

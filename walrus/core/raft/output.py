@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from walrus.core.peer import Entry, RaftMessage
+from walrus.core.raft.snapshot import ReceivedSnapshot
 
 
 class Role(enum.Enum):
@@ -38,6 +39,8 @@ class RaftOutput(msgspec.Struct):
     """(to, message, durable). Durable: hold back until all records drained so far are."""
     committed: list[Entry] = []
     """Newly committed entries, in order and without gaps from one drain to the next, of every kind."""
+    received: ReceivedSnapshot | None = None
+    """A leader's snapshot: to be made durable, then given to ``install``, or to ``refuse`` where it is none."""
     reads: list[tuple[int, int]] = []
     """(ticket, index) of confirmed reads: apply up to the index, then answer."""
     failed_reads: list[int] = []

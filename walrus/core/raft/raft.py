@@ -24,18 +24,22 @@ from walrus.core.peer import (
     Entry,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     RaftMessage,
     RequestVote,
+    SnapshotReply,
     TimeoutNow,
     VoteReply,
 )
 from walrus.core.raft.election import Ballot, ElectionTimer, Rng, may_grant
-from walrus.core.raft.follower import append_entries
+from walrus.core.raft.follower import answer_to_stale, append_entries, install_snapshot
 from walrus.core.raft.leader import Leader
 from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import HardState, RaftOutput, Role
 from walrus.core.raft.progress import Progress
-from walrus.core.raft.state import LONG_AGO_NS, RaftState
+from walrus.core.raft.rounds import LONG_AGO_NS
+from walrus.core.raft.snapshot import RaftSnapshot
+from walrus.core.raft.state import RaftState
 
 __all__ = ["HardState", "Raft", "RaftOutput", "Rng", "Role"]
 
@@ -45,8 +49,7 @@ _NOTHING = RaftOutput()
 class Raft(RaftState):
     """One node's part in the metadata group. All times are integer nanoseconds of one monotonic clock.
 
-    Invariant: ``_lead`` is set exactly while the role is LEADER, ``_ballot`` exactly while it is one of the
-    candidates.
+    Invariant: ``_lead`` is set exactly while the role is LEADER, ``_ballot`` exactly while it is a candidate of a kind.
     """
 
     __slots__ = ("_ballot", "_heartbeat_seq", "_lead", "_leader_heard_ns", "_timer", "alarm", "leader")
@@ -61,22 +64,23 @@ class Raft(RaftState):
         hard_state: HardState,
         entries: list[Entry],
         now_ns: int,
+        snapshot: RaftSnapshot | None = None,
+        base: tuple[int, int] = (0, 0),
     ) -> None:
-        """Start from what the disk held: ``entries`` from index 1 on, all of them durable.
+        """Start from what the disk held: ``entries`` behind ``base`` (index, term), all of them durable, and the newest
+        snapshot, which covers ``base`` and belongs to the same log.
 
-        Raises ValueError where ``entries`` is no log, msgspec.DecodeError where a configuration entry is
-        none.
+        Raises ValueError where ``entries`` is no log, msgspec.DecodeError where a configuration entry is none.
         """
-        super().__init__(node_id, storage_id, config, hard_state, entries, now_ns)
+        super().__init__(node_id, storage_id, config, hard_state, entries, now_ns, snapshot, base)
         self._timer = ElectionTimer(config, rng, now_ns)
-        self.role = self._idle_role()
+        self.keep_idle_role()
         self.leader = 0
         self._lead: Leader | None = None
         self._ballot: Ballot | None = None
         self.alarm: ElectionTimer | Leader = self._timer  # its ``at_ns`` is when :meth:`tick` is due next
         self._heartbeat_seq = 0  # newest heartbeat answered in this term
-        # A node that comes back cannot know whether it promised a leader to stand still a moment ago: it
-        # keeps to it.
+        # A node that comes back cannot know whether it promised a leader to stand still a moment ago: it keeps to it.
         self._leader_heard_ns = now_ns if hard_state.term else LONG_AGO_NS
         if self.is_only_voter:
             self._timer.at_ns = now_ns
@@ -104,8 +108,7 @@ class Raft(RaftState):
     # --- What the parent asks for ---
 
     def bootstrap(self, info: MemberInfo, commands: list[bytes], now_ns: int) -> None:
-        """Make this fresh node the leader of a cluster of its own, in term 1, with ``commands`` as first
-        entries.
+        """Make this fresh node the leader of a cluster of its own, in term 1, with ``commands`` as first entries.
 
         Raises ValueError where the node has a history: another cluster could depend on it.
         """
@@ -139,8 +142,7 @@ class Raft(RaftState):
     def add_learner(self, info: MemberInfo, now_ns: int) -> str:
         """Add ``info`` as a learner, to be promoted once it has caught up, or take its new address.
 
-        Returns "" where that has begun or nothing is left to do, otherwise the reason why not; most pass by
-        themselves.
+        Returns "" where that has begun or nothing is left to do, otherwise the reason why not; most pass by themselves.
         """
         if self._lead is None:
             return "not the leader"
@@ -165,6 +167,19 @@ class Raft(RaftState):
         self._begin(now_ns)
         return self._lead.transfer(now_ns)
 
+    def install(self, snapshot: RaftSnapshot) -> bool:
+        """A leader's snapshot is durable: go on from there. False where this node has come as far by itself."""
+        self._begin(self.now_ns)
+        self.receiver.forget(snapshot.index)
+        installed = self.restore(snapshot)
+        if installed and self._lead is None:
+            self._ballot = None  # who votes may have changed
+            self.keep_idle_role()
+        if self.leader and self._lead is None:
+            reply = SnapshotReply(self.term, snapshot.index, snapshot.checksum, len(snapshot.data), True)
+            self.send(self.leader, reply, durable=True)
+        return installed
+
     # --- What happens ---
 
     def step(self, sender: int, message: RaftMessage, now_ns: int) -> None:
@@ -177,7 +192,9 @@ class Raft(RaftState):
             elif not (isinstance(message, VoteReply) and message.pre and message.granted):
                 self._follow(message.term, 0)
         elif message.term < self.term:
-            self._answer_stale(sender, message)
+            answer = answer_to_stale(self.term, message)
+            if answer is not None:
+                self.send(sender, answer)
             return
         match message:
             case Heartbeat():
@@ -185,8 +202,15 @@ class Raft(RaftState):
             case AppendEntries():
                 self._hear_leader(sender, now_ns)
                 reply = append_entries(self, message)
-                self._keep_idle_role()
+                self.keep_idle_role()
                 self.send(sender, reply, durable=reply.success)
+            case InstallSnapshot():
+                self._hear_leader(sender, now_ns)
+                taken = install_snapshot(self, message)
+                self.send(sender, taken, durable=taken.installed)
+            case SnapshotReply():
+                if self._lead is not None:
+                    self._lead.on_snapshot_reply(sender, message, now_ns)
             case HeartbeatReply():
                 if self._lead is not None:
                     self._lead.on_heartbeat_reply(sender, message, now_ns)
@@ -222,8 +246,7 @@ class Raft(RaftState):
                 self._timer.stop()
 
     def stalled(self, gap_ns: int) -> None:
-        """The whole process stood still for ``gap_ns``: what it did not hear meanwhile is no sign of anyone's
-        death.
+        """The whole process stood still for ``gap_ns``: what it did not hear meanwhile is no sign of anyone's death.
 
         Only suspicion is put off, which is always safe; no lease or confirmation is prolonged.
         """
@@ -235,8 +258,7 @@ class Raft(RaftState):
     def persisted(self, index: int, term: int) -> None:
         """The write whose last entry was (index, term) is durable.
 
-        Where that entry has been replaced since, the completion comes late and says nothing of the present
-        log.
+        Where that entry has been replaced since, the completion comes late and says nothing of the present log.
         """
         if index <= self.persisted_index or self.log.term(index) != term:
             return
@@ -267,24 +289,9 @@ class Raft(RaftState):
         self.now_ns = now_ns
         self.dirty = True
 
-    def _answer_stale(self, sender: int, message: RaftMessage) -> None:
-        """Tell a sender of an older term of the newer one; stale replies need no answer.
-
-        The answer names nothing of the old term: that term's seq or index would mean something else to a leader of
-        this one.
-        """
-        match message:
-            case Heartbeat():
-                self.send(sender, HeartbeatReply(self.term, 0, 0))
-            case AppendEntries():
-                self.send(sender, AppendReply(self.term, False, 0, 0, 0, 0))
-            case RequestVote():
-                self.send(sender, VoteReply(self.term, False, message.pre))
-
     def _on_heartbeat(self, sender: int, message: Heartbeat, now_ns: int) -> None:
         if message.seq <= self._heartbeat_seq:
-            # Repeated or overtaken. To answer again would date this node's lease later than the leader counts
-            # it.
+            # Repeated or overtaken. To answer again would date this node's lease later than the leader counts it.
             return
         self._heartbeat_seq = message.seq
         self._hear_leader(sender, now_ns)
@@ -329,13 +336,6 @@ class Raft(RaftState):
 
     # --- Roles ---
 
-    def _idle_role(self) -> Role:
-        return Role.FOLLOWER if self.is_voter else Role.LEARNER
-
-    def _keep_idle_role(self) -> None:
-        """Follow the configuration, which the log may have changed."""
-        self.role = self._idle_role()
-
     def _follow(self, term: int, leader: int) -> None:
         """Be a follower or learner in ``term``, this one or a newer."""
         if term > self.term:
@@ -348,7 +348,7 @@ class Raft(RaftState):
             self.alarm = self._timer
             self._timer.reset(self.now_ns)
         self._ballot = None
-        self.role = self._idle_role()
+        self.keep_idle_role()
         self.leader = leader
 
     def _hear_leader(self, sender: int, now_ns: int) -> None:

@@ -6,8 +6,9 @@ while.
 """
 
 from collections import deque
+from typing import Final
 
-from walrus.core.raft.state import LONG_AGO_NS
+LONG_AGO_NS: Final = -(1 << 62)
 
 
 class HeartbeatRounds:

@@ -1,11 +1,9 @@
 """The state that every node keeps, whatever its role (the Raft paper, figure 2), and what may change it.
 
-Invariants: ``applied_index <= commit_index <= log.last_index``, and none of the first two ever falls;
-``persisted_index <= log.last_index``; a change of term, vote or log leaves its record in ``out.records``
-in the order in which it was made.
+Invariants: ``log.snapshot_index <= applied_index <= commit_index <= log.last_index``, and none of the first three ever
+falls; what the log holds no more is in ``snapshot``; ``persisted_index <= log.last_index``; a change of term or vote
+and every new entry leaves its record in ``out.records``, in the order in which it was made.
 """
-
-from typing import Final
 
 from walrus.core.config import NodeConfig
 from walrus.core.peer import ENTRY_CONFIG, Entry, RaftMessage
@@ -13,8 +11,7 @@ from walrus.core.raft.log import RaftLog
 from walrus.core.raft.membership import Membership, MembershipHistory
 from walrus.core.raft.output import HardState, RaftOutput, Role
 from walrus.core.raft.quorum import majority
-
-LONG_AGO_NS: Final = -(1 << 62)
+from walrus.core.raft.snapshot import RaftSnapshot, SnapshotReceiver
 
 
 class RaftState:
@@ -37,7 +34,9 @@ class RaftState:
         "out",
         "persisted_index",
         "quorum",
+        "receiver",
         "role",
+        "snapshot",
         "storage_id",
         "storage_of",
         "term",
@@ -54,8 +53,10 @@ class RaftState:
         hard_state: HardState,
         entries: list[Entry],
         now_ns: int,
+        snapshot: RaftSnapshot | None,
+        base: tuple[int, int],
     ) -> None:
-        """Take what was recovered from the disk; the commit index is relearned from 0."""
+        """Take what was recovered from the disk; the commit index is relearned from the snapshot's, or from 0."""
         self.node_id = node_id
         self.storage_id = storage_id
         self.config = config
@@ -65,9 +66,11 @@ class RaftState:
 
         self.term = hard_state.term
         self.vote = hard_state.vote
-        self.log = RaftLog(entries)
-        self.commit_index = 0
-        self.applied_index = 0
+        self.log = RaftLog(entries, *base)
+        self.snapshot = snapshot
+        self.receiver = SnapshotReceiver()
+        self.commit_index = self.applied_index = snapshot.index if snapshot is not None else 0
+        assert self.log.snapshot_index <= self.commit_index <= self.log.last_index, "log and snapshot do not meet"
         self.persisted_index = self.log.last_index
         # False while the term of a leader that needed no vote but its own may not have reached the disk: a
         # message sent earlier could tell of a term that the node forgets, and then leads a second time with
@@ -76,8 +79,10 @@ class RaftState:
         self.live_nodes: tuple[int, ...] = ()
 
         self._history = MembershipHistory()
+        if snapshot is not None:
+            self._history.begin_at(snapshot.index, snapshot.membership)
         for entry in entries:
-            if entry.kind == ENTRY_CONFIG:
+            if entry.kind == ENTRY_CONFIG and entry.index > self.commit_index:
                 self._history.append(entry.index, Membership.decode(entry.data))
         self.role = Role.LEARNER
         self._adopt_membership()
@@ -103,6 +108,10 @@ class RaftState:
         # disk.
         self.is_voter = own is not None and own.voter and own.storage == self.storage_id
         self.is_only_voter = self.is_voter and len(self.voters) == 1
+
+    def keep_idle_role(self) -> None:
+        """Follow the configuration, which the log may have changed."""
+        self.role = Role.FOLLOWER if self.is_voter else Role.LEARNER
 
     def set_hard_state(self, term: int, vote: int) -> None:
         """Enter ``term``, or vote in the current one."""
@@ -146,6 +155,42 @@ class RaftState:
         self.commit_index = index
         for change_index, before, after in self._history.commit(index):
             self._note_change(change_index, before, after)
+
+    def restore(self, snapshot: RaftSnapshot) -> bool:
+        """Take the state at a durable snapshot as committed and applied; False where this node is as far already.
+
+        The log goes on behind it where it holds the snapshot's last entry, and otherwise begins anew: what it held is
+        in the snapshot, or was never committed.
+        """
+        if self.snapshot is None or snapshot.index > self.snapshot.index:
+            self.snapshot = snapshot  # this one is on the disk, whether or not it is news
+        if snapshot.index <= self.commit_index:
+            return False
+        if self.log.term(snapshot.index) == snapshot.term:
+            self.log.compact(snapshot.index)
+            self._history.begin_at(snapshot.index, snapshot.membership)
+        else:
+            assert self.role is not Role.LEADER, f"a leader lacks entry {snapshot.index}, which is committed"
+            self.log.begin_anew(snapshot.index, snapshot.term)
+            self._history = MembershipHistory()
+            self._history.begin_at(snapshot.index, snapshot.membership)
+            self.persisted_index = snapshot.index
+        self.persisted_index = max(self.persisted_index, snapshot.index)
+        self.commit_index = self.applied_index = snapshot.index
+        self._adopt_membership()
+        return True
+
+    def snapshot_taken(self, snapshot: RaftSnapshot) -> None:
+        """A snapshot of this node's own state is durable."""
+        assert self.snapshot is None or snapshot.index >= self.snapshot.index, "an older snapshot replaced a newer one"
+        assert snapshot.index <= self.applied_index, f"a snapshot has entry {snapshot.index}, which was not applied"
+        self.snapshot = snapshot
+
+    def compact(self, index: int) -> None:
+        """Hold no entries up to ``index`` any more: the snapshot includes them."""
+        assert self.snapshot is not None
+        assert self.log.snapshot_index <= index <= self.snapshot.index, f"entry {index} is in no snapshot"
+        self.log.compact(index)
 
     def _note_change(self, index: int, before: Membership, after: Membership) -> None:
         entry = self.log.entry(index)

@@ -10,6 +10,7 @@
 | sound             | other bytes, but no sound block later | any                    | TORN, cut      |
 | sound             | a sound block later                   | any                    | LOST (a hole)  |
 | of another disk   |                                       | any                    | LOST           |
+| another version's |                                       | any                    | the node stops |
 
 A tail that is full of what looks like blocks (a record may hold any bytes) is not searched for ever: LOST as well.
 """
@@ -18,16 +19,20 @@ from typing import Final
 
 import msgspec
 
+from walrus.core.segment.replica import segment_path
 from walrus.core.storage.blocks import (
     BLOCK_HEADER_BYTES,
     BLOCK_MAGIC,
     FILE_HEADER_BYTES,
+    FORMAT_VERSION,
     BlockIndex,
     SegmentHeader,
     announced_size,
     block_at,
     decode_header,
+    other_version,
 )
+from walrus.core.storage.recordlog import RecoveryError
 
 CHUNK_BYTES: Final = 1 << 20
 CHECKS_PER_BYTE: Final = 4  # a tail's bytes go through a checksum so often at most
@@ -64,7 +69,10 @@ class Scan:
         return self._read_to, max(CHUNK_BYTES, need)
 
     def feed(self, data: bytes) -> Verdict | None:
-        """Take what was read at the offset asked for; a verdict once the file is judged."""
+        """Take what was read at the offset asked for; a verdict once the file is judged.
+
+        Raises RecoveryError for a file of another format version: it is neither cut nor filled again.
+        """
         self._read_to += len(data)
         at_end = not data or self._read_to >= self._size
         self._buffer += data
@@ -88,6 +96,11 @@ class Scan:
             return None
         header = decode_header(self._buffer)
         expected = self._expected
+        if header is None and (version := other_version(self._buffer)):
+            raise RecoveryError(
+                f"{segment_path((expected.topic, expected.segment))}: format version {version}, this program reads "
+                f"{FORMAT_VERSION}; run a newer version"
+            )
         if header is None or (header.topic, header.segment) != (expected.topic, expected.segment):
             if self._held:
                 return Verdict(LOST, BlockIndex(), "corrupt or foreign header at byte 0")

@@ -56,6 +56,16 @@ class Appender:
         self._parts.append(data)
         return self._waiting_token
 
+    def drop_waiting(self) -> None:
+        """Forget what waits: something else will make it durable."""
+        self._parts = []
+        self._waiting_token = 0
+
+    def begin_anew(self, end: int) -> None:
+        """The file is another one now, of which ``end`` bytes are known durable; what waits follows them."""
+        assert not self.flying_token
+        self.durable_end = end
+
     def flush(self) -> Write | None:
         """The next write, if there is something to write and none is in flight."""
         if self.flying_token or not self._parts:

@@ -85,6 +85,18 @@ def decode_header(data: bytes) -> SegmentHeader | None:
     return SegmentHeader(node, storage, cluster, topic, segment)
 
 
+def other_version(data: bytes) -> int:
+    """The format version of a sound header that is not of this version; 0 for any other bytes.
+
+    Magic, version and checksum stay where they are in all versions.
+    """
+    if len(data) < FILE_HEADER_BYTES or data[: len(SEGMENT_MAGIC)] != SEGMENT_MAGIC:
+        return 0
+    (crc,) = _LENGTH.unpack_from(data, FILE_HEADER_BYTES - 4)
+    version = int(_FILE_HEADER.unpack_from(data)[1])
+    return version if version != FORMAT_VERSION and crc == zlib.crc32(data[: FILE_HEADER_BYTES - 4]) else 0
+
+
 def encode_block(base: int, epoch: int, wall_ns: int, acked: int, payloads: list[bytes]) -> bytes:
     """One block of ``payloads``, the first of which gets offset ``base`` within its segment."""
     pack = _LENGTH.pack

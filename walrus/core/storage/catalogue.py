@@ -53,7 +53,7 @@ class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     segment: int
 
 
-_decode = msgspec.msgpack.Decoder(Held | Fenced | Complete | Incomplete | Dropped).decode
+decode_record: Final = msgspec.msgpack.Decoder(Held | Fenced | Complete | Incomplete | Dropped).decode
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -85,7 +85,7 @@ def recover_catalogue(data: bytes, node: int, storage: int) -> CatalogueState | 
     copies: dict[tuple[str, int], CopyState] = {}
     for number, payload in enumerate(found.payloads):
         try:
-            record = _decode(payload)
+            record = decode_record(payload)
         except DECODE_ERRORS as error:
             raise RecoveryError(f"{CATALOGUE_PATH}: record {number} cannot be read: {error}") from error
         copy = copies.setdefault((record.topic, record.segment), CopyState())

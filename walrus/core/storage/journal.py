@@ -1,18 +1,21 @@
 """``raft_meta/entries.log``: Raft's log and hard state, and who this node is, in one append-only record file.
 
 One file, so that a vote and the entries around it cost one sync. Each record is a tagged msgpack array;
-an entry whose index is not above the last one replaces everything from that index on.
+an entry whose index is not above the last one replaces everything from that index on. A journal that was cut begins
+with what its old records came to, and says behind which index the entries begin: the snapshot has what was before.
 """
 
 from typing import Final
 
 import msgspec
 
-from walrus.core.peer import DECODE_ERRORS, Entry
+from walrus.core.peer import DECODE_ERRORS, Entry, Natural
 from walrus.core.raft.output import HardState
 from walrus.core.storage.recordlog import RecoveryError, recover
 
 JOURNAL_PATH: Final = "raft_meta/entries.log"
+JOURNAL_NEW_PATH: Final = "raft_meta/entries.log.new"
+"""Where a cut journal is written, before it takes the place of the other."""
 JOURNAL_MAGIC: Final = b"WALRAFT\n"
 
 
@@ -37,7 +40,14 @@ class Logged(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     entry: Entry
 
 
-_decode = msgspec.msgpack.Decoder(Cluster | Boot | Hard | Logged).decode
+class Base(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """The entries up to ``index`` (of ``term``) are in a snapshot instead; before the first entry, at most once."""
+
+    index: Natural
+    term: Natural
+
+
+decode_record: Final = msgspec.msgpack.Decoder(Cluster | Boot | Hard | Logged | Base).decode
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -49,9 +59,11 @@ class JournalState(msgspec.Struct, frozen=True):
     cluster: int  # 0: never joined one
     incarnation: int  # of the last process lifetime; 0: none
     hard_state: HardState
+    base: Base  # (0, 0): all entries ever written are here
     entries: list[Entry]
     end: int
     dirty_tail: bool
+    made_bytes: int  # see :class:`walrus.core.storage.recordlog.Recovered`
 
 
 def encode_raft(record: HardState | Entry) -> bytes:
@@ -66,22 +78,28 @@ def recover_journal(data: bytes) -> JournalState | None:
     if found is None:
         return None
     cluster = incarnation = term = vote = 0
+    base = Base(0, 0)
     entries: list[Entry] = []
     for number, payload in enumerate(found.payloads):
         try:
-            record = _decode(payload)
+            record = decode_record(payload)
         except DECODE_ERRORS as error:
             raise RecoveryError(f"{JOURNAL_PATH}: record {number} cannot be read: {error}") from error
         if isinstance(record, Logged):
             index = record.entry.index
-            if not 1 <= index <= len(entries) + 1:
-                raise RecoveryError(f"{JOURNAL_PATH}: record {number} holds index {index} after {len(entries)}")
-            del entries[index - 1 :]
+            last = base.index + len(entries)
+            if not base.index < index <= last + 1:
+                raise RecoveryError(f"{JOURNAL_PATH}: record {number} holds index {index} after {last}")
+            del entries[index - base.index - 1 :]
             entries.append(record.entry)
         elif isinstance(record, Hard):
             term, vote = record.term, record.vote
         elif isinstance(record, Boot):
             incarnation = record.incarnation
+        elif isinstance(record, Base):
+            if entries or base.index:
+                raise RecoveryError(f"{JOURNAL_PATH}: record {number} begins the log anew behind {record.index}")
+            base = record
         else:
             cluster = record.cluster
     return JournalState(
@@ -90,7 +108,9 @@ def recover_journal(data: bytes) -> JournalState | None:
         cluster,
         incarnation,
         HardState(term, vote),
+        base,
         entries,
         found.end,
         found.dirty_tail,
+        found.made_bytes,
     )

@@ -4,8 +4,11 @@ All integers little-endian. File header, 64 bytes: an 8-byte magic, u16 format v
 storage id, zeros, u32 CRC-32 of the 60 bytes before it. Record: magic ``WREC``, u32 CRC-32 of all that follows, u32
 payload length, u64 how many bytes of this file were known durable when the record was appended, payload.
 
+A file may also be made whole, elsewhere, and get its name once it is durable: each record says so with a durable mark
+at the end of what the file was made with.
+
 A record whose write never completed may be missing while a later one is there: that is a torn tail, and is cut.
-A hole below the durable mark of any later record is lost data, never a torn tail, and is an error.
+A hole below the durable mark of any sound record is lost data, never a torn tail, and is an error.
 """
 
 import struct
@@ -22,7 +25,7 @@ _HEADER: Final = struct.Struct("<8sHHIQ")
 _CRC: Final = struct.Struct("<I")
 RECORD_MAGIC: Final = b"WREC"
 _TAIL: Final = struct.Struct("<IQ")
-_RECORD_HEADER_BYTES: Final = 8 + _TAIL.size
+RECORD_HEADER_BYTES: Final = 8 + _TAIL.size
 
 
 class RecoveryError(Exception):
@@ -37,6 +40,7 @@ class Recovered(msgspec.Struct, frozen=True):
     payloads: list[bytes]
     end: int  # bytes up to the last sound record
     dirty_tail: bool  # something other than zeros lies beyond ``end``: cut before appending
+    made_bytes: int  # size of the file when it got its name, 0 where it was appended to from the start
 
 
 def encode_header(magic: bytes, node: int, storage: int) -> bytes:
@@ -63,36 +67,40 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
         raise RecoveryError(
             f"{path}: format version {version}, this program reads {FORMAT_VERSION}; run a newer version"
         )
-    payloads, end = _sound_records(data)
-    mark = _last_durable_mark(data, end)
+    payloads, end, mark = _sound_records(data)
+    mark = max(mark, _last_durable_mark(data, end))
     if mark > end:
         raise RecoveryError(
             f"{path}: corrupt record at byte {end}, below byte {mark} that was durable; "
             "restore this file or replace the node"
         )
-    return Recovered(node, storage, payloads, end, dirty_tail=bool(data[end:].strip(b"\0")))
+    first = record_at(data, HEADER_BYTES)
+    made_bytes = first[1] if first is not None and first[1] > HEADER_BYTES else 0
+    return Recovered(node, storage, payloads, end, bool(data[end:].strip(b"\0")), made_bytes)
 
 
-def _record_at(data: bytes, position: int) -> tuple[int, int] | None:
-    """(payload length, durable mark) of a sound record at ``position``."""
-    if data[position : position + 4] != RECORD_MAGIC or position + _RECORD_HEADER_BYTES > len(data):
+def record_at(data: bytes, position: int) -> tuple[int, int] | None:
+    """(payload length, durable mark) of a sound record at ``position``, or None where there is none."""
+    if data[position : position + 4] != RECORD_MAGIC or position + RECORD_HEADER_BYTES > len(data):
         return None
     (crc,) = _CRC.unpack_from(data, position + 4)
     length, durable = _TAIL.unpack_from(data, position + 8)
-    end = position + _RECORD_HEADER_BYTES + length
+    end = position + RECORD_HEADER_BYTES + length
     if end > len(data) or zlib.crc32(memoryview(data)[position + 8 : end]) != crc:
         return None
     return length, durable
 
 
-def _sound_records(data: bytes) -> tuple[list[bytes], int]:
+def _sound_records(data: bytes) -> tuple[list[bytes], int, int]:
+    """Payloads up to the first hole, where that is, and the greatest durable mark among them."""
     payloads = []
-    position = HEADER_BYTES
-    while (found := _record_at(data, position)) is not None:
-        start = position + _RECORD_HEADER_BYTES
+    position, mark = HEADER_BYTES, 0
+    while (found := record_at(data, position)) is not None:
+        start = position + RECORD_HEADER_BYTES
         position = start + found[0]
+        mark = max(mark, found[1])
         payloads.append(data[start:position])
-    return payloads, position
+    return payloads, position, mark
 
 
 def _last_durable_mark(data: bytes, position: int) -> int:
@@ -100,14 +108,26 @@ def _last_durable_mark(data: bytes, position: int) -> int:
     mark = 0
     position = data.find(RECORD_MAGIC, position)
     while position >= 0:
-        found = _record_at(data, position)
+        found = record_at(data, position)
         if found is None:
             position += 1
         else:
             mark = max(mark, found[1])
-            position += _RECORD_HEADER_BYTES + found[0]
+            position += RECORD_HEADER_BYTES + found[0]
         position = data.find(RECORD_MAGIC, position)
     return mark
+
+
+def encode_record(payload: bytes, durable_mark: int) -> bytes:
+    tail = _TAIL.pack(len(payload), durable_mark)
+    crc = zlib.crc32(payload, zlib.crc32(tail))
+    return b"".join((RECORD_MAGIC, _CRC.pack(crc), tail, payload))
+
+
+def encode_whole(magic: bytes, node: int, storage: int, payloads: list[bytes]) -> bytes:
+    """A record file that becomes visible only once all of it is durable, as its records' marks say."""
+    size = HEADER_BYTES + sum(RECORD_HEADER_BYTES + len(payload) for payload in payloads)
+    return b"".join((encode_header(magic, node, storage), *(encode_record(payload, size) for payload in payloads)))
 
 
 class RecordLog:
@@ -124,6 +144,4 @@ class RecordLog:
 
     def append(self, payload: bytes) -> int:
         """Queue a record; returns the token of the write that makes it durable."""
-        tail = _TAIL.pack(len(payload), self.appender.durable_end)
-        crc = zlib.crc32(payload, zlib.crc32(tail))
-        return self.appender.append(b"".join((RECORD_MAGIC, _CRC.pack(crc), tail, payload)))
+        return self.appender.append(encode_record(payload, self.appender.durable_end))

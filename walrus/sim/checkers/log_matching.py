@@ -17,13 +17,29 @@ class LogMatching:
     def __init__(self) -> None:
         self._entries: dict[tuple[int, int], tuple[Entry, int]] = {}  # (index, term) -> entry, term before
 
-    def changed(self, host: Host, raft: RaftView, terms: list[int]) -> None:
-        """The durable log of a node changed; ``terms`` were its terms by index, and become what they are now."""
+    def entry(self, index: int, term: int) -> Entry | None:
+        """The entry of an index and a term, if it ever was durable somewhere."""
+        found = self._entries.get((index, term))
+        return found[0] if found is not None else None
+
+    def changed(self, host: Host, raft: RaftView, terms: list[int], committed: list[tuple[int, int]]) -> None:
+        """The durable log of a node changed; ``terms`` were its terms by index, and become what they are now.
+
+        What a log holds no more was committed: there it must be what was seen to be ``committed``.
+        """
+        base = raft.log.snapshot_index
+        if base >= len(committed) or raft.log.term(base) != committed[base][0]:
+            raise Violation(
+                f"log matching: node {host.node_id} has a snapshot in place of the entries up to {base} of term "
+                f"{raft.log.term(base)}, which were not committed"
+            )
+        if base >= len(terms) or terms[base] != committed[base][0]:
+            terms[:] = [term for term, _ in committed[: base + 1]]
         common = min(raft.persisted_index, len(terms) - 1)
-        while raft.log.term(common) != terms[common]:
+        while common > base and raft.log.term(common) != terms[common]:
             common -= 1
         del terms[common + 1 :]
-        for index in range(common + 1, raft.persisted_index + 1):
+        for index in range(max(common, base) + 1, raft.persisted_index + 1):
             entry = raft.log.entry(index)
             before = terms[-1]
             known = self._entries.setdefault((index, entry.term), (entry, before))

@@ -1,4 +1,4 @@
-"""Watches Raft on every node, after every turn, and tells the checkers of its four properties what changed.
+"""Watches Raft on every node, after every turn, and tells the checkers of its properties what changed.
 
 An entry counts once it is durable somewhere: a leader that needs no vote but its own may forget what it never wrote,
 term included, and nobody has heard of it. Only what changed since the node's last turn is looked at, so the cost is one
@@ -6,10 +6,12 @@ comparison per new entry.
 """
 
 from walrus.core.raft.output import Role
+from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.sim import probe
 from walrus.sim.checkers.election_safety import ElectionSafety
 from walrus.sim.checkers.leader_completeness import check_leader
 from walrus.sim.checkers.log_matching import LogMatching
+from walrus.sim.checkers.snapshots import Snapshots
 from walrus.sim.checkers.state_machine_safety import StateMachineSafety
 from walrus.sim.host import Host
 
@@ -17,13 +19,15 @@ from walrus.sim.host import Host
 class _Seen:
     """What was last seen of one process."""
 
-    __slots__ = ("commit", "leads_term", "life", "terms")
+    __slots__ = ("base", "commit", "leads_term", "life", "snapshot", "terms")
 
     def __init__(self, life: int) -> None:
         self.life = life
         self.terms = [0]  # of the durable entries, by index; [0] stands before the log
         self.commit = 0
         self.leads_term = -1
+        self.base = 0  # of its log
+        self.snapshot: RaftSnapshot | None = None
 
 
 class RaftLogs:
@@ -33,6 +37,7 @@ class RaftLogs:
         self.elections = ElectionSafety()
         self._matching = LogMatching()
         self._machine = StateMachineSafety()
+        self._snapshots = Snapshots(self._matching, self._machine)
         self._seen: dict[int, _Seen] = {}
 
     def after_turn(self, host: Host) -> None:
@@ -43,10 +48,16 @@ class RaftLogs:
         seen = self._seen.get(host.node_id)
         if seen is None or seen.life != host.life:
             seen = self._seen[host.node_id] = _Seen(host.life)
+            if raft.snapshot is not None:
+                self._snapshots.changed(host, raft, None, 0, -1)
+                seen.snapshot, seen.base = raft.snapshot, raft.log.snapshot_index
         durable = raft.persisted_index
         if durable != len(seen.terms) - 1 or raft.log.term(durable) != seen.terms[durable]:
-            self._matching.changed(host, raft, seen.terms)
+            self._matching.changed(host, raft, seen.terms, self._machine.committed)
             self._machine.log_changed(host, raft, seen.commit)
+        if raft.snapshot is not seen.snapshot or raft.log.snapshot_index != seen.base:
+            self._snapshots.changed(host, raft, seen.snapshot, seen.base, seen.commit)
+            seen.snapshot, seen.base = raft.snapshot, raft.log.snapshot_index
         if raft.commit_index != seen.commit:
             self._machine.commit_changed(host, raft, seen.commit)
             seen.commit = raft.commit_index

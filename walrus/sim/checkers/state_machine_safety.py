@@ -19,7 +19,7 @@ class StateMachineSafety:
 
     def log_changed(self, host: Host, raft: RaftView, commit: int) -> None:
         """The log of a node changed that had committed up to ``commit``."""
-        if raft.log.term(commit) != self.committed[commit][0]:
+        if commit >= raft.log.snapshot_index and raft.log.term(commit) != self.committed[commit][0]:
             raise Violation(f"state machine safety: node {host.node_id} dropped entry {commit}, committed")
 
     def commit_changed(self, host: Host, raft: RaftView, before: int) -> None:
@@ -32,8 +32,14 @@ class StateMachineSafety:
             )
         committed = self.committed
         for index in range(before + 1, commit + 1):
+            if index < raft.log.snapshot_index and index < len(committed):
+                continue  # a snapshot brought it here
             term = raft.log.term(index)
-            assert term is not None
+            if term is None:
+                raise Violation(
+                    f"state machine safety: node {host.node_id} has a snapshot up to {raft.log.snapshot_index}, and "
+                    f"entry {index} was never committed"
+                )
             if index == len(committed):
                 committed.append((term, raft.term))
             elif committed[index][0] != term:

@@ -8,7 +8,7 @@ one that has the right place and base in another file would be taken for that fi
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from walrus.sim.damage import LOGS, can_be_told, is_segment, pieces_of
+from walrus.sim.damage import LOGS, can_be_told, is_segment, is_vital, pieces_of
 from walrus.sim.deeds.deed import MS, Deed, ms
 from walrus.sim.disk import READ_ERROR, SECTOR_BYTES
 
@@ -238,7 +238,7 @@ class Misdirect(OfDisk, frozen=True, tag="misdirected write"):
 
 
 class LoseFile(OfDisk, frozen=True, tag="lost file"):
-    """One file is gone. A journal or catalogue only from a disk with copies, where it is missed."""
+    """One file is gone. One of those read at the start only from a disk with copies, where it is missed."""
 
     path: str
 
@@ -289,7 +289,8 @@ def _damaged(host: "Host", kind: str, path: str, start: int, end: int) -> None:
     damage = host.disk.damage
     damage.add(kind, path, start, end)
     if path in LOGS:
-        damage.fatal = f"{kind} of {path}"
+        if is_vital(path, host.disk.files):
+            damage.fatal = damage.fatal or f"{kind} of {path}"
         host.injured = host.disk.injury
 
 

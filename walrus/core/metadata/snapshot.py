@@ -1,0 +1,163 @@
+"""Snapshots of the replicated state: what replaying the log up to an index gives, as bytes (dissertation, chapter 5).
+
+The body is one msgpack array. The same log gives the same bytes on every node, so the bytes can be sent to any of them;
+dictionaries are kept in their order, which the log decided. What can be reckoned (numbers and bases of segments) is not
+stored, so that it cannot contradict the rest.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from walrus.core.metadata.commands import SEALED
+from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment, Topic
+from walrus.core.peer import DECODE_ERRORS, Natural, TopicName
+from walrus.core.raft.membership import Membership
+
+_Writer = tuple[Natural, Natural, Natural]
+_Members = Annotated[tuple[tuple[Natural, Natural], ...], msgspec.Meta(min_length=1)]
+_State = Annotated[int, msgspec.Meta(ge=0, le=SEALED)]
+
+
+class SnapshotError(ValueError):
+    """These bytes are no snapshot; the text says why."""
+
+
+class NodeRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One :class:`walrus.core.metadata.state.NodeInfo`."""
+
+    node: Natural
+    storage: Natural
+    incarnation: Natural
+    address: str
+    client_address: str
+
+
+class SegmentRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One segment; its number is its place in the topic, its base the sum of the counts before it."""
+
+    writer: _Writer
+    members: _Members
+    version: Natural
+    epoch: Natural
+    state: _State
+    count: Natural
+    recoverer: Natural
+    recoverer_term: Natural
+
+
+class TopicRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One topic: all its segments, the last of them not SEALED, and its cursor."""
+
+    name: TopicName
+    cursor: Natural
+    cursor_generation: Natural
+    segments: Annotated[tuple[SegmentRow, ...], msgspec.Meta(min_length=1)]
+
+
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The state after the entry ``index`` (of ``term``) of the log of ``cluster``, and the members as of that entry."""
+
+    cluster: Natural
+    index: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+    term: Natural
+    membership: Membership
+    nodes: tuple[NodeRow, ...]
+    topics: tuple[TopicRow, ...]
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+_decoder: Final = msgspec.msgpack.Decoder(Snapshot)
+
+
+def take(metadata: Metadata, cluster: int, index: int, term: int, membership: Membership) -> Snapshot:
+    """The snapshot of a state to which all entries up to ``index``, and no others, have been applied."""
+    return Snapshot(
+        cluster,
+        index,
+        term,
+        membership,
+        tuple(NodeRow(n.node, n.storage, n.incarnation, n.address, n.client_address) for n in metadata.nodes.values()),
+        tuple(
+            TopicRow(topic.name, topic.cursor, topic.cursor_generation, tuple(map(_row, topic.segments)))
+            for topic in metadata.topics.values()
+        ),
+    )
+
+
+def _row(segment: Segment) -> SegmentRow:
+    return SegmentRow(
+        segment.writer,
+        segment.members,
+        segment.version,
+        segment.epoch,
+        segment.state,
+        segment.count,
+        segment.recoverer,
+        segment.recoverer_term,
+    )
+
+
+def decode(data: bytes) -> Snapshot:
+    """Read a snapshot. Raises SnapshotError for any other bytes."""
+    try:
+        snapshot = _decoder.decode(data)
+    except DECODE_ERRORS as error:
+        raise SnapshotError(f"it cannot be read: {error}") from error
+    members = [member.node for member in snapshot.membership.members]
+    if not members or members != sorted(set(members)):
+        raise SnapshotError(f"its members {members} are not in order, each once")
+    if len({row.node for row in snapshot.nodes}) != len(snapshot.nodes):
+        raise SnapshotError("it names a node twice")
+    if len({row.name for row in snapshot.topics}) != len(snapshot.topics):
+        raise SnapshotError("it names a topic twice")
+    for topic in snapshot.topics:
+        open_at = next((place for place, row in enumerate(topic.segments, 1) if row.state != SEALED), 0)
+        if open_at != len(topic.segments):
+            raise SnapshotError(f"of topic {topic.name} only the last segment may be unsealed, and must be")
+    return snapshot
+
+
+def restore(metadata: Metadata, snapshot: Snapshot) -> None:
+    """Bring ``metadata``, which is at an earlier index of the same log, to the snapshot's state.
+
+    In place, since the parts of a node hold on to topics and segments. What differs is among its changes, as if the
+    entries in between had been applied one by one: first the segments of each topic in order, then the nodes.
+    """
+    for row in snapshot.topics:
+        _restore_topic(metadata, row)
+    for node in snapshot.nodes:
+        info = NodeInfo(node.node, node.storage, node.incarnation, node.address, node.client_address)
+        if metadata.nodes.get(info.node) != info:
+            metadata.nodes[info.node] = info
+            metadata.changes.append(Change("", 0, info.node))
+
+
+def _restore_topic(metadata: Metadata, row: TopicRow) -> None:
+    topic = metadata.topics.get(row.name)
+    if topic is None:
+        topic = metadata.topics[row.name] = Topic(row.name, [], [])
+    topic.cursor = row.cursor
+    topic.cursor_generation = row.cursor_generation
+    base = 0
+    for number, wanted in enumerate(row.segments, 1):
+        if number > len(topic.segments):
+            topic.segments.append(Segment(number, wanted.writer, wanted.members, base))
+            topic.bases.append(base)
+            _update(topic.segments[-1], wanted)
+            metadata.changes.append(Change(row.name, number))
+        elif _row(topic.segments[number - 1]) != wanted:
+            _update(topic.segments[number - 1], wanted)
+            metadata.changes.append(Change(row.name, number))
+        base += wanted.count
+    metadata.unsealed[row.name] = topic.last
+
+
+def _update(segment: Segment, row: SegmentRow) -> None:
+    segment.members = row.members
+    segment.version = row.version
+    segment.epoch = row.epoch
+    segment.state = row.state
+    segment.count = row.count
+    segment.recoverer = row.recoverer
+    segment.recoverer_term = row.recoverer_term
