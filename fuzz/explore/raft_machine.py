@@ -21,7 +21,7 @@ from walrus.core.peer import Entry, Envelope, RaftMessage
 from walrus.core.raft.membership import MemberInfo
 from walrus.core.raft.output import LEADER, HardState
 from walrus.core.raft.raft import Raft
-from walrus.core.raft.state import LONG_AGO_NS
+from walrus.core.raft.rounds import LONG_AGO_NS
 
 Sent = list[tuple[int, RaftMessage]]
 Event = tuple[Any, ...]

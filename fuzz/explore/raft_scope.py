@@ -45,10 +45,6 @@ class RaftScope:
 
 RAFT_SMALL: Final[tuple[RaftScope, ...]] = (
     RaftScope(
-        "raft-again", "A leader of two voters stands for election again, with a command under way.",
-        nodes=(1, 2), voters=(1, 2), timeouts=2, abandoned=1, standing=(1,),
-    ),
-    RaftScope(
         "raft-contest", "Two voters stand for election at once.", nodes=(1, 2), voters=(1, 2), timeouts=2, proposals=0,
         catches=("two-votes-in-a-term",),
     ),
@@ -59,6 +55,10 @@ RAFT_SMALL: Final[tuple[RaftScope, ...]] = (
 )  # fmt: skip
 
 RAFT_LARGE: Final[tuple[RaftScope, ...]] = (
+    RaftScope(
+        "raft-again", "A leader of two voters stands for election again, with a command under way.",
+        nodes=(1, 2), voters=(1, 2), timeouts=2, abandoned=1, standing=(1,), small=False,
+    ),
     RaftScope(
         "raft-growth", "A third node joins two voters, catches up and is promoted.",
         voters=(1, 2), timeouts=1, proposals=0, learners=1, standing=(1,), small=False,

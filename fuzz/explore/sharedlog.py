@@ -13,12 +13,14 @@ from walrus.core.actions import Write
 from walrus.core.config import Deadline, NodeConfig
 from walrus.core.group import Group
 from walrus.core.liveness import Liveness
+from walrus.core.metadata.state import Metadata
 from walrus.core.outbox import Outbox
 from walrus.core.peer import ENTRY_CONFIG, Entry
 from walrus.core.raft.membership import Membership
 from walrus.core.raft.output import RaftOutput, Role
 from walrus.core.rng import Generator
 from walrus.core.startup import Ready
+from walrus.core.storage.appender import Tokens
 from walrus.core.storage.journal import Cluster, encode_record
 
 LOG: Final = 99
@@ -101,9 +103,12 @@ class SharedLogRaft:
 class SharedLogGroup(Group):
     """A node's part in the group: who is who as in the real one, but nothing to journal, to send or to vote on."""
 
-    def __init__(self, out: Outbox, config: NodeConfig, rng: Generator, ready: Ready, now_ns: int) -> None:
+    def __init__(
+        self, out: Outbox, tokens: Tokens, config: NodeConfig, rng: Generator, ready: Ready, now_ns: int
+    ) -> None:
         self._out = out
         self._config = config
+        self.recovered = None
         self._rng = rng
         self._journal = ready.journal_log
         self._is_fresh = not (ready.journal and ready.journal.cluster)
@@ -138,6 +143,14 @@ class SharedLogGroup(Group):
                 raft.storage_of = {m.node: m.storage for m in raft.membership.members}
                 self._out.storage_of = dict(raft.storage_of)
         return RaftOutput(committed=entries)
+
+    @property
+    def has_durable_snapshot(self) -> bool:
+        """A scope is too short for snapshots."""
+        return False
+
+    def take_snapshot(self, metadata: Metadata, now_ns: int) -> None:
+        """Never."""
 
     def flush(self) -> None:
         """Nothing more is journaled."""

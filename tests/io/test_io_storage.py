@@ -142,11 +142,11 @@ def test_a_renaming_is_not_durable_before_its_directory_is(files: MappedFiles, m
         raise OSError(errno.EIO, "Input/output error")
 
     files.apply([Write("a", 0, b"x", 1)])
-    monkeypatch.setattr("walrus.io.storage_mmap.sync_directory", broken_sync)
+    monkeypatch.setattr("walrus.io.files.sync_directory", broken_sync)
     assert files.apply([Rename("a", "b", 2)]) == [WriteFailed(2, "a", "EIO: Input/output error")]
     (failed,) = files.apply([Rename("b", "a", 3)])
     assert isinstance(failed, WriteFailed)
-    assert "an earlier sync of" in failed.error
+    assert "an earlier write or sync of" in failed.error
 
 
 def test_a_file_whose_sync_failed_gets_no_other_name(files: MappedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ def test_a_file_whose_sync_failed_gets_no_other_name(files: MappedFiles, monkeyp
         files.apply([Write("a.new", 0, b"y", 1)])
     (failed,) = files.apply([Rename("a.new", "a", 2)])
     assert isinstance(failed, WriteFailed)
-    assert "an earlier sync of a.new failed" in failed.error
+    assert "an earlier write or sync of a.new failed" in failed.error
 
 
 def test_a_reopened_file_keeps_its_bytes_whatever_its_size(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ class Office:
         """Only what the last one elected proposes may come to be committed."""
         return self._world.proposed(self.term, command) if self.role is Role.LEADER else 0
 
+    def withhold_lease(self, node: int, index: int) -> None:
+        """Leases are whims."""
+
 
 class Whims:
     """Leases as the story wants them, on the holder's side and on the leader's."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from walrus.core.actions import Action, Delete, Read, Reply, Send, Truncate, Write
+from walrus.core.actions import Action, Delete, Read, Rename, Reply, Send, Truncate, Write
 from walrus.core.config import NodeConfig
 from walrus.core.events import (
     Event,
@@ -34,7 +34,7 @@ from walrus.io.source import FIRST, READ
 from walrus.io.storage import StorageAction, ThreadedStorage
 from walrus.io.storage_mmap import MappedFiles
 from walrus.sim.cluster import Cluster
-from walrus.sim.disk import Disk
+from walrus.sim.disk import Change, Disk
 from walrus.sim.host import Host
 from walrus.sim.options import Options
 from walrus.sim.rng import Rng
@@ -43,7 +43,7 @@ from walrus.sim.trace import Trace
 from walrus.sim.world import World
 
 PATIENCE_S: Final = 60.0
-STORAGE: Final = (Write, Truncate, Delete, Read)
+STORAGE: Final = (Write, Truncate, Delete, Rename, Read)
 OF_THE_DISK: Final = (WriteCompleted, ReadCompleted)
 FAILURES: Final = (WriteFailed, ReadFailed)
 OWN_EVENTS: Final = (TimerFired, PollFinished)  # those that a driver makes by itself
@@ -332,6 +332,6 @@ def lived_in_the_simulator(life: Life) -> list[Handled]:
         for action in actions:
             if isinstance(action, Read):
                 disk.read(action)
-            elif isinstance(action, Write | Truncate | Delete):
+            elif isinstance(action, Change):
                 disk.change(action)
     return found
