@@ -1,6 +1,6 @@
 #!/bin/bash
 # Make an environment under build/pythons for each other version of Python on this machine that Walrus runs on, and
-# print their interpreters, separated by colons: what WALRUS_TEST_PYTHONS wants to prove that a seed is the same run on all.
+# print their interpreters, separated by colons: what OTHER_PYTHONS wants to prove that a seed is the same run on all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 found=()

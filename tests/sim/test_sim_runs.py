@@ -167,7 +167,7 @@ def test_hash_randomisation_changes_no_run() -> None:
 
 def other_pythons() -> list[str]:
     """Those that scripts/other_pythons.sh made, or else what is on the path."""
-    made = os.environ.get("WALRUS_TEST_PYTHONS")
+    made = os.environ.get("OTHER_PYTHONS")
     return made.split(":") if made else [f"python3.{minor}" for minor in (11, 12, 13, 14)]
 
 
