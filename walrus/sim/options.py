@@ -24,7 +24,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def least_fault_ns(self) -> int:
         """How long faults go on at least."""
-        return self.fault_ns or 400 * MS
+        return self.fault_ns or 1_000 * MS
 
     @property
     def least_steps(self) -> int:
