@@ -166,7 +166,7 @@ BUGS = (
         (
             Edit(
                 Recoveries.answered,
-                "if message.status == ACCEPTED:",
+                "if message.status == ACCEPTED and sender not in recovery.untrusted:",
                 "if message.status in (ACCEPTED, UNTRUSTED):",
             ),
         ),

@@ -278,6 +278,22 @@ def test_a_member_that_comes_back_takes_the_place_of_its_spare_that_died() -> No
     assert (seal.count, seal.members) == (5, members(1, 2))
 
 
+def test_a_member_that_answered_and_lost_its_copy_since_counts_no_more() -> None:
+    bench = Recovering(1, 2, 3).began()
+    bench.live = (1, 3)
+    bench.answer(3, 7)
+    bench.answer(2, 5)
+    bench.wire.sent()
+    late_ns = LAPSED_NS + SPARES_AFTER_NS
+    bench.tick(late_ns)
+    assert (3, FENCE) in bench.wire.sent()
+    bench.answer(3, 0, UNTRUSTED, now_ns=late_ns)
+    bench.answer(1, 4, now_ns=late_ns)
+    bench.tick(late_ns + RESEND_NS)
+    bench.answer(1, 5, now_ns=late_ns + RESEND_NS)
+    assert [seal.count for seal in bench.seals()] == [5]
+
+
 def test_no_spare_counts_among_the_fences_that_tell_the_tail() -> None:
     bench = Recovering(1, 2, 3, 4, live=(4,), copies=(1, 2, 3)).began()
     bench.answer(2, 5)

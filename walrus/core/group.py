@@ -75,6 +75,8 @@ class Group:
         self._led = False
         self._membership = Membership()
         self._strangers: dict[tuple[int, int], None] = {}  # complained about already
+        if recovered is not None:
+            self.adopt(recovered.state.cluster)
         self._follow_membership()
 
     # --- who is who ---

@@ -153,21 +153,23 @@ class Recoveries:
             return
         if sender not in recovery.frozen and sender not in recovery.members:
             return
-        if message.status == ACCEPTED:
+        if message.status == ACCEPTED and sender not in recovery.untrusted:
             recovery.lengths[sender] = max(recovery.lengths.get(sender, 0), message.length)
-        elif message.status == UNTRUSTED and sender not in recovery.untrusted:
-            recovery.untrusted.append(sender)
+        elif message.status == UNTRUSTED:
+            recovery.lengths.pop(sender, None)  # it may have answered, and lost its copy since
+            if sender not in recovery.untrusted:
+                recovery.untrusted.append(sender)
         self._advance(recovery, now_ns)
 
     def _drive(self, recovery: Recovery, now_ns: int) -> None:
         if now_ns - recovery.sent_ns < RESEND_NS:
             return
         recovery.sent_ns = now_ns
+        waited_ns = now_ns - recovery.began_ns
         for member in dict.fromkeys(recovery.frozen + recovery.members):
-            if member not in recovery.lengths:
+            if member not in recovery.lengths or waited_ns >= SPARES_AFTER_NS:
                 self._out.send(member[0], Fence(recovery.topic, recovery.segment.number, recovery.epoch))
         self._advance(recovery, now_ns)
-        waited_ns = now_ns - recovery.began_ns
         if recovery.tail >= 0 and not recovery.proposed and waited_ns >= SPARES_AFTER_NS:
             self._lower_tail(recovery, now_ns)
             self._call_spares(recovery, now_ns)
@@ -188,6 +190,8 @@ class Recoveries:
             return
         live = self._live(now_ns)
         sources = [m for m in recovery.lengths if recovery.lengths[m] >= recovery.tail]
+        if not sources:
+            return
         source = min(sources, key=lambda m: (m[0] not in live, m))
         for member in recovery.members:
             if 0 <= recovery.lengths.get(member, -1) < recovery.tail:

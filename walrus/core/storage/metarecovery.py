@@ -71,7 +71,8 @@ def _check_owner(journal: JournalState, snapshot: SnapshotFile) -> None:
             f"{SNAPSHOT_PATH}: belongs to node {snapshot.node} with storage id {snapshot.storage:016x}, not to node "
             f"{journal.node} with {journal.storage:016x}; do not mix data directories"
         )
-    if journal.cluster != snapshot.snapshot.cluster:
+    # A joiner's first snapshot may be durable before its journal says which cluster it came from.
+    if journal.cluster not in (0, snapshot.snapshot.cluster):
         raise RecoveryError(
             f"{SNAPSHOT_PATH}: belongs to cluster {snapshot.snapshot.cluster:016x}, {JOURNAL_PATH} to "
             f"{journal.cluster:016x}; do not mix data directories"
