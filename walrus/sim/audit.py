@@ -73,13 +73,14 @@ class Auditor:
         self.cut_short.pop(topic, None)
         while self._cluster.world.now_ns < self._give_up_ns:
             start = len(records)
-            for op in self._ask([Request("FETCH", topic, "", start + n) for n in range(_REQUESTS_AT_ONCE)]):
+            asked = self._ask([Request("FETCH", topic, "", start + n) for n in range(_REQUESTS_AT_ONCE)])
+            for position, op in enumerate(asked):
                 if op.outcome == DONE:
                     records.append(op.delivered)
-                elif op.outcome == EMPTY_REPLY:
-                    return records
+                elif op.outcome != EMPTY_REPLY or any(later.outcome == DONE for later in asked[position:]):
+                    break  # or it grows yet: by what was under way when its client gave up
                 else:
-                    break
+                    return records
             if len(records) >= self.excused.get(topic, len(records) + 1):
                 self.cut_short[topic] = True
                 return records
