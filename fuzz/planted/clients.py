@@ -3,6 +3,7 @@
 from fuzz.planted.bug import Bug, Edit
 from walrus.core.cursors import Cursors, OwnedCursor
 from walrus.core.gets import Gets
+from walrus.core.leaving import Leaving
 from walrus.core.puts import Puts
 from walrus.core.segment.blockreader import BlockReader
 from walrus.core.service import Service
@@ -15,6 +16,14 @@ BUGS = (
         "consumers that commit offsets before the work is done",
         True,
         (Edit(OwnedCursor.position, "lowest = self.next\n", "return self.next\n"),),
+    ),
+    Bug(
+        "goes-without-farewell",
+        0,
+        "A node that stops does not let the others commit their cursors before it takes the quorum away.",
+        "own: found by a test on real nodes, which were stopped one after the other",
+        False,
+        (Edit(Leaving._handed_over, "if not self._farewells.ask():", "if False:"),),
     ),
     Bug(
         "delivery-assumed",

@@ -24,12 +24,13 @@ class Shutdown:
             transfer_leadership=self.transfer,
         )
         self.requests = 0
+        self.missing = 0
         self.has_successor = True
         self.leaving = Leaving(
             settings(1, shutdown_timeout_ns=1_000 * MS),
             self.raft,  # type: ignore[arg-type]
             SimpleNamespace(valid=lambda now_ns: lease),  # type: ignore[arg-type]
-            SimpleNamespace(live=live),  # type: ignore[arg-type]
+            SimpleNamespace(others=lambda: live[1:], ask=lambda: not self.missing),  # type: ignore[arg-type]
             self.writers,  # type: ignore[arg-type]
             self.cursors,  # type: ignore[arg-type]
             SimpleNamespace(stop_reading=lambda: self.log.append("stop reading")),  # type: ignore[arg-type]
@@ -65,6 +66,16 @@ def test_segments_go_first_while_clients_are_still_heard() -> None:
     shutdown.writers.count = 0
     assert shutdown.tick()
     assert shutdown.log == ["stop reading"]
+
+
+def test_the_others_commit_their_cursors_first() -> None:
+    shutdown = Shutdown().begin()
+    shutdown.missing = 1
+    assert not shutdown.tick()
+    assert not shutdown.leaving.complete
+    shutdown.missing = 0
+    assert shutdown.tick()
+    assert shutdown.leaving.complete
 
 
 def test_requests_under_way_are_answered_before_the_end() -> None:

@@ -5,14 +5,16 @@ from types import SimpleNamespace
 from core_node import World
 from scene import shows
 from segment_copies import Copies
-from segment_fixtures import TOPIC, metadata_with, sealed, writer_of
+from segment_fixtures import TOPIC, metadata_with, sealed, settings, writer_of
 from segment_owner import Owner
 
 from walrus.core import events as ev
 from walrus.core.clients import ClientSessions
 from walrus.core.config import SECOND
 from walrus.core.gets import Gets
+from walrus.core.leaving import Leaving
 from walrus.core.puts import Puts
+from walrus.core.raft.output import Role
 from walrus.core.reachability import Reachability
 from walrus.core.requests import Pending
 from walrus.core.segment.blockreader import BlockReader
@@ -67,6 +69,23 @@ def a_get_comes_after_the_question_was_put() -> object:
     owner.get(2)
     owner.answer(read)
     return owner.results()
+
+
+@shows("goes-without-farewell", sound=False, broken=True)
+def a_node_stops_while_another_has_cursors_to_commit() -> object:
+    leaving = Leaving(
+        settings(1),
+        SimpleNamespace(role=Role.FOLLOWER),  # type: ignore[arg-type]
+        SimpleNamespace(valid=lambda now_ns: True),  # type: ignore[arg-type]
+        SimpleNamespace(others=lambda: [2], ask=lambda: False),  # type: ignore[arg-type]
+        SimpleNamespace(count=0),  # type: ignore[arg-type]
+        SimpleNamespace(),  # type: ignore[arg-type]
+        SimpleNamespace(stop_reading=lambda: None),  # type: ignore[arg-type]
+        lambda: 0,
+    )
+    leaving.begin(0)
+    leaving.tick(1)
+    return leaving.done
 
 
 # --- routes ---

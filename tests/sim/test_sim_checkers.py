@@ -13,6 +13,7 @@ from walrus.core.peer import Entry
 from walrus.core.raft.output import Role
 from walrus.core.segment.writer import PROPOSED, WRITING
 from walrus.core.storage import blocks
+from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.raft_logs import RaftLogs
@@ -158,7 +159,8 @@ class FakeCluster:
 
 
 def replicated_state(cluster: FakeCluster | None = None) -> ReplicatedState:
-    return ReplicatedState(SealedCounts(), Leases(cluster or FakeCluster()), CursorBounds())
+    cluster = cluster or FakeCluster()
+    return ReplicatedState(SealedCounts(), Leases(cluster), CursorBounds(), CleanStops(cluster))
 
 
 def test_sealed_counts_fail_when_two_nodes_hold_different_counts() -> None:

@@ -16,6 +16,7 @@ AnyMessage = (
     | peer.Propose
     | peer.ProposeReply
     | peer.Ping
+    | peer.Farewell
     | peer.ReadIndex
     | peer.ReadIndexReply
     | SegmentMessage

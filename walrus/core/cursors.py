@@ -55,6 +55,9 @@ class OwnedCursor:
         return lowest
 
 
+Positions = list[tuple[str, OwnedCursor, int]]
+"""(topic, its cursor, where that was) at one moment."""
+
 Result = tuple[Pending, int, int, bytes, int]
 """(who asked, DONE/EMPTY/MOVED, absolute offset, payload, segment of the owner)."""
 
@@ -215,6 +218,14 @@ class Cursors:
         self._committing_positions.clear()
         return True
 
+    def positions(self) -> Positions:
+        """What an exact commit made now would hold."""
+        return [(topic, owned, owned.position) for topic, owned in self.owned.items()]
+
+    def are_committed(self, positions: Positions) -> bool:
+        """Whether nothing of what was so far delivered is missing; the cursor of another node is its own concern."""
+        return all(at <= owned.committed or self.owned.get(topic) is not owned for topic, owned, at in positions)
+
     @property
     def all_committed(self) -> bool:
-        return not self._committing and all(owned.position <= owned.committed for owned in self.owned.values())
+        return not self._committing and self.are_committed(self.positions())

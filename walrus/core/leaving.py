@@ -6,8 +6,8 @@ from typing import Final
 from walrus.core.clients import ClientSessions
 from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
+from walrus.core.farewell import Farewells
 from walrus.core.lease import Lease
-from walrus.core.liveness import Liveness
 from walrus.core.raft.output import LEADER
 from walrus.core.raft.raft import Raft
 from walrus.core.segment.writers import Writers
@@ -16,16 +16,16 @@ ALONE_NS: Final = 500 * MS
 
 
 class Leaving:
-    """``done`` once everything is handed over, or at the deadline."""
+    """``done`` once everything is handed over (``complete``), or at the deadline."""
 
     def __init__(
-        self, config: NodeConfig, raft: Raft, lease: Lease, liveness: Liveness, writers: Writers, cursors: Cursors,
+        self, config: NodeConfig, raft: Raft, lease: Lease, farewells: Farewells, writers: Writers, cursors: Cursors,
         sessions: ClientSessions, requests_waiting: Callable[[], int],
     ) -> None:  # fmt: skip
         self._timeout_ns = config.shutdown_timeout_ns
         self._raft = raft
         self._lease = lease
-        self._liveness = liveness
+        self._farewells = farewells
         self._writers = writers
         self._cursors = cursors
         self._sessions = sessions
@@ -33,30 +33,35 @@ class Leaving:
         self._deadline_ns = -1
         self._transferring = False
         self.done = False
+        self.complete = False
+
+    @property
+    def begun(self) -> bool:
+        return self._deadline_ns >= 0
 
     def begin(self, now_ns: int) -> None:
-        if self._deadline_ns >= 0:
+        if self.begun:
             return
         self._deadline_ns = now_ns + self._timeout_ns
-        me = self._raft.node_id
-        others = [n for n in self._raft.committed_membership.voters if n != me and n in self._liveness.live]
-        self._writers.leaving = bool(others)
+        self._writers.leaving = bool(self._farewells.others())
 
     def tick(self, now_ns: int) -> None:
-        if self._deadline_ns < 0 or self.done:
+        if not self.begun or self.done:
             return
         waited_ns = now_ns - (self._deadline_ns - self._timeout_ns)
         if now_ns >= self._deadline_ns or (waited_ns >= ALONE_NS and not self._lease.valid(now_ns)):
             self.done = True  # out of time, or no quorum is left to hand anything over to
         elif self._handed_over():
             if not self._writers.leaving or self._raft.role is not LEADER:
-                self.done = not self._transferring or self._raft.leader != 0
+                self.done = self.complete = not self._transferring or self._raft.leader != 0
             elif not self._transferring:
                 self._transferring = self._raft.transfer_leadership(now_ns)
 
     def _handed_over(self) -> bool:
         if self._transferring:
             return True
+        if not self._farewells.ask():
+            return False
         if not self._writers.leaving:
             self._sessions.stop_reading()
             self._cursors.commit()

@@ -192,6 +192,8 @@ class Node:
             self.running.flush(self._now_ns, self._wall_ns)
         self.out.actions += self.sessions.drain()
         if self.running is not None and self.running.leaving.done:
+            if not self.running.leaving.complete:
+                self.out.log("warn", "Stopping before everything was handed over: no quorum answered in time")
             self._stop("shut down cleanly", 0)
 
     def _shutdown_requested(self, _: ev.ShutdownRequested) -> None:

@@ -181,6 +181,12 @@ class Ping(Message, frozen=True, array_like=True, tag="pi", gc=False):
     answer: bool
 
 
+class Farewell(Message, frozen=True, array_like=True, tag="fw", gc=False):
+    """The sender stops: commit your cursors while there is a quorum. Sent back with ``answer`` when that is done."""
+
+    answer: bool
+
+
 class ReadIndexReply(Message, frozen=True, array_like=True, tag="ri", gc=False):
     """``index`` 0: not leader."""
 

@@ -20,6 +20,7 @@ RESEND_AFTER_NS: Final = 200 * MS
 class _Pending(msgspec.Struct):
     command: bytes
     sent_ns: int
+    sent_to: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -67,12 +68,12 @@ class Proposals:
 
     def tick(self, now_ns: int) -> None:
         for rid, pending in self._pending.items():
-            if now_ns - pending.sent_ns >= RESEND_AFTER_NS:
+            if now_ns - pending.sent_ns >= RESEND_AFTER_NS or pending.sent_to != self._raft.leader:
                 self._send(rid, pending, now_ns)
 
     def _send(self, rid: int, pending: _Pending, now_ns: int) -> None:
         if self._raft.leader:
-            pending.sent_ns = now_ns
+            pending.sent_ns, pending.sent_to = now_ns, self._raft.leader
             self._out.send(self._raft.leader, Propose(rid, pending.command))
 
     def requested(self, sender: int, message: Propose, now_ns: int) -> None:

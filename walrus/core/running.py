@@ -8,6 +8,7 @@ from walrus.core.clients import ClientSessions
 from walrus.core.codec import AnyMessage
 from walrus.core.config import Deadline, NodeConfig
 from walrus.core.cursors import Cursors
+from walrus.core.farewell import Farewells
 from walrus.core.fetcher import Fetcher
 from walrus.core.gets import Gets
 from walrus.core.group import Group
@@ -45,7 +46,7 @@ class Running:
     # More attributes than an object holds in line: without slots each access is a look-up in a dictionary.
     __slots__ = (
         *("_announced", "_junk_said", "_myself", "_next_tick", "_on", "_own", "_tick_ns", "config"),
-        *("cursors", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving", "liveness"),
+        *("cursors", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving", "liveness"),
         *("me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
         *("recoveries", "repairs", "service", "sessions", "stalled_after_ns", "store", "upkeep"),
         "writers",
@@ -87,8 +88,9 @@ class Running:
             out, config, self.metadata, self.raft, self.liveness, sessions, self.proposals, self.reads,
             self.puts, self.gets, self.metrics,
         )  # fmt: skip
+        self.farewells = Farewells(out, self.raft, self.liveness, self.reachability, self.cursors)
         self.leaving = Leaving(
-            config, self.raft, self.lease, self.liveness, self.writers, self.cursors, sessions, self.waiting
+            config, self.raft, self.lease, self.farewells, self.writers, self.cursors, sessions, self.waiting
         )
         self._tick_ns = config.heartbeat_interval_ns
         self._tick_at(now_ns)
@@ -139,6 +141,7 @@ class Running:
             peer.ProposeReply: lambda e, m, now: self.proposals.answered(m),
             peer.ReadIndex: lambda e, m, now: self.reads.requested(e.sender, m, now),
             peer.Ping: lambda e, m, now: self.reachability.pinged(e.sender, m),
+            peer.Farewell: lambda e, m, now: self.farewells.heard(e.sender, m),
             peer.ReadIndexReply: lambda e, m, now: self.reads.answered(m),
             sm.Append: lambda e, m, now: self.store.append(e.sender, m),
             sm.AppendAck: lambda e, m, now: self.writers.acknowledged((e.sender, e.sender_storage), m, now),
@@ -333,6 +336,7 @@ class Running:
         self.upkeep.tick(now_ns)
         self.writers.tick(now_ns)
         self.cursors.tick(now_ns)
+        self.farewells.tick()
         self.repairs.tick(now_ns)
         self.fetcher.tick(now_ns)
         self.reachability.tick(now_ns)

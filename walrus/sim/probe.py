@@ -152,6 +152,26 @@ def copy_behind(host: "Host") -> int:
     return 0
 
 
+def leaves(host: "Host") -> bool:
+    """Whether the host's process was asked to stop."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    return running is not None and running.leaving.begun
+
+
+def left_in_order(host: "Host") -> bool:
+    """Whether the host's process has handed everything over."""
+    node: Any = host.node
+    return leaves(host) and node.running.leaving.complete
+
+
+def waits_for_when_leaving(host: "Host") -> list[int]:
+    """The nodes that the host's process asks before it leaves, as things are."""
+    node: Any = host.node
+    others: list[int] = node.running.farewells.others()
+    return others
+
+
 def leads(host: "Host") -> bool:
     """Whether the host leads Raft, as far as it knows."""
     view = raft(host)

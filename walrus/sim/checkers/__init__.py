@@ -1,5 +1,6 @@
 """Checkers: each file states the property that it watches. None of them influences the run."""
 
+from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.raft_logs import RaftLogs
@@ -16,8 +17,9 @@ __all__ = ["check_history", "node_checkers"]
 
 def node_checkers(cluster: Cluster) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks."""
-    leases, cursors = Leases(cluster), CursorBounds()
-    return [RaftLogs(), ReplicatedState(SealedCounts(), leases, cursors), leases, cursors, ReplicaPrefixes()]
+    leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
+    state = ReplicatedState(SealedCounts(), leases, cursors, stops)
+    return [RaftLogs(), state, leases, cursors, stops, ReplicaPrefixes()]
 
 
 def check_history(history: History, scans: dict[str, list[bytes]], drained: bool) -> None:

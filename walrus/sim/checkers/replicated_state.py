@@ -2,6 +2,7 @@
 
 from walrus.core.metadata.state import Topic
 from walrus.sim import probe
+from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.one_writer import OneWriter
@@ -15,10 +16,11 @@ class ReplicatedState:
     At the end of a process: all.
     """
 
-    def __init__(self, counts: SealedCounts, leases: Leases, cursors: CursorBounds) -> None:
+    def __init__(self, counts: SealedCounts, leases: Leases, cursors: CursorBounds, stops: CleanStops) -> None:
         self._counts = counts
         self._leases = leases
         self._cursors = cursors
+        self._stops = stops
         self._writers = OneWriter()
         self._looked: dict[int, tuple[int, int]] = {}  # node -> life, applied index
         self._first_unsealed: dict[tuple[int, int, str], int] = {}
@@ -47,6 +49,7 @@ class ReplicatedState:
 
     def _look(self, host: Host, topic: Topic, start: int) -> None:
         self._cursors.topic(host, topic)
+        self._stops.topic(host, topic)
         check_chain(host, topic.name, topic.segments, start)
         for segment in topic.segments[start:]:
             self._writers.segment(host, topic.name, segment)

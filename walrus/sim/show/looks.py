@@ -13,7 +13,7 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
         *("ForwardPuts", "PutsDone", "ForwardGet", "GetDone", "GetDelivered"),
         *("ReadBlocks", "ReadBlocksReply"),
     ),
-    "metadata": ("Propose", "ProposeReply", "ReadIndex", "ReadIndexReply", "JoinRequest", "JoinReply"),
+    "metadata": ("Propose", "ProposeReply", "ReadIndex", "ReadIndexReply", "JoinRequest", "JoinReply", "Farewell"),
 }
 """A family shares a colour and a sign. Within it, answers have open arrowheads."""
 
