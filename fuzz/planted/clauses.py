@@ -1,8 +1,8 @@
 """Clauses of the data path's rules, each taken out, that no bug elsewhere in the catalogue takes out alone."""
 
 from fuzz.planted.bug import Bug, Edit
+from walrus.core import routes
 from walrus.core.metadata.state import Metadata
-from walrus.core.running import Running
 from walrus.core.segment.recovery import Recoveries
 from walrus.core.segment.replica import Replica
 from walrus.core.segment.store import ReplicaStore
@@ -124,7 +124,7 @@ BUGS = (
         _OWN,
         True,
         (
-            Edit(Running._fence, "    self.writers.fenced((message.topic, message.segment), message.epoch)\n", ""),
+            Edit(routes._fence, "    node.writers.fenced((m.topic, m.segment), m.epoch)\n", ""),
             Edit(
                 ReplicaStore.append,
                 "    status = self._admissible(replica, message, blocks)\n",

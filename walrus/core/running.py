@@ -1,9 +1,8 @@
 """A node after recovery: the parts, the way of a message to them, and of results between them."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from walrus.core import peer, status
+from walrus.core import status
 from walrus.core.clients import ClientSessions
 from walrus.core.codec import AnyMessage
 from walrus.core.config import Deadline, NodeConfig
@@ -26,7 +25,7 @@ from walrus.core.puts import Puts
 from walrus.core.reachability import Reachability
 from walrus.core.readindex import ReadIndexes
 from walrus.core.rng import Generator
-from walrus.core.segment import messages as sm
+from walrus.core.routes import routes
 from walrus.core.segment.blockreader import BlockReader
 from walrus.core.segment.recovery import Recoveries
 from walrus.core.segment.repair import Repairs
@@ -41,7 +40,7 @@ STALL_TICKS: Final = 3  # a tick so many intervals late means that this whole pr
 
 
 class Running:
-    """Owns the parts. Each ``_on`` table entry says which part takes a message."""
+    """Owns the parts; ``_on`` says which of them takes a message (:mod:`walrus.core.routes`)."""
 
     # More attributes than an object holds in line: without slots each access is a look-up in a dictionary.
     __slots__ = (
@@ -98,7 +97,7 @@ class Running:
         self._myself = NodeInfo(*me, config.advertise_address, config.client_address)
         self._announced = 0  # rid of this node's own registration while it is proposed
         self._junk_said = False
-        self._on = self._table()
+        self._on = routes(self)
 
     def begin(self, now_ns: int) -> str:
         """Bootstrap or wait to be called; returns why that is impossible, or ""."""
@@ -132,37 +131,6 @@ class Running:
 
     # --- messages ---
 
-    def _table(self) -> dict[type, Callable[[Envelope, Any, int], None]]:
-        """Which part takes which message: (who sent it, the message, now)."""
-        table: dict[type, Callable[[Envelope, Any, int], None]] = {
-            peer.JoinRequest: lambda e, m, now: self.joining.requested(m, now),
-            peer.JoinReply: lambda e, m, now: self.group.adopt(self.joining.answered(m, now)),
-            peer.Propose: lambda e, m, now: self.proposals.requested(e.sender, m, now),
-            peer.ProposeReply: lambda e, m, now: self.proposals.answered(m),
-            peer.ReadIndex: lambda e, m, now: self.reads.requested(e.sender, m, now),
-            peer.Ping: lambda e, m, now: self.reachability.pinged(e.sender, m),
-            peer.Farewell: lambda e, m, now: self.farewells.heard(e.sender, m),
-            peer.ReadIndexReply: lambda e, m, now: self.reads.answered(m),
-            sm.Append: lambda e, m, now: self.store.append(e.sender, m),
-            sm.AppendAck: lambda e, m, now: self.writers.acknowledged((e.sender, e.sender_storage), m, now),
-            sm.Fence: self._fence,
-            sm.FenceReply: lambda e, m, now: self.recoveries.answered((e.sender, e.sender_storage), m, now),
-            sm.Repair: lambda e, m, now: self.repairs.ordered(e.sender, m, now),
-            sm.Hold: lambda e, m, now: self.repairs.hold(e.sender, m, now),
-            sm.Holding: lambda e, m, now: self.upkeep.answered((e.sender, e.sender_storage), m, now),
-            sm.ReadBlocks: lambda e, m, now: self.reader.serve(e.sender, m, now),
-            sm.ReadBlocksReply: self._blocks_read,
-            sm.ForwardPuts: lambda e, m, now: self.puts.forwarded(e.sender, m, now),
-            sm.PutsDone: lambda e, m, now: self.puts.answered(m),
-            sm.ForwardGet: lambda e, m, now: self.gets.forwarded(e.sender, m, now),
-            sm.GetDone: lambda e, m, now: self.gets.answered(e.sender, m),
-            sm.GetDelivered: lambda e, m, now: self.cursors.delivered(
-                m.topic, m.segment, m.offset, delivered=m.delivered
-            ),
-        }
-        table.update(dict.fromkeys(peer.RAFT_MESSAGES, self._raft_message))
-        return table
-
     def received(self, envelope: Envelope, message: AnyMessage, now_ns: int) -> None:
         """A message from another node; those that are not for this member of this cluster are dropped."""
         if self.group.admits(envelope, message):
@@ -178,21 +146,6 @@ class Running:
         """The connection to a node broke: what was under way may be lost."""
         self.reachability.disconnected(node, now_ns)
         self.puts.disconnected(node)
-
-    def _raft_message(self, envelope: Envelope, message: Any, now_ns: int) -> None:
-        self.raft.step(envelope.sender, message, now_ns)
-        raft = self.raft
-        if type(message) is peer.Heartbeat and message.term == raft.term and envelope.sender == raft.leader:
-            self.liveness.told(message.live, now_ns)
-            self.joining.heard_leader(now_ns)
-
-    def _fence(self, envelope: Envelope, message: sm.Fence, now_ns: int) -> None:
-        self.store.fence(envelope.sender, message)
-        self.writers.fenced((message.topic, message.segment), message.epoch)
-
-    def _blocks_read(self, envelope: Envelope, message: sm.ReadBlocksReply, now_ns: int) -> None:
-        if not self.fetcher.answered(message, now_ns) and not self.repairs.answered(message, now_ns):
-            self.writers.blocks_read(message, now_ns)
 
     # --- disk ---
 
