@@ -26,7 +26,9 @@ STATE: Final = 4
 METRICS: Final = 5
 FETCH: Final = 6
 TOPICS: Final = 7
-HTTP: Final = 8  # never parsed from a frame: a connection that began as HTTP, topic is the path
+HTTP: Final = (
+    8  # never parsed from a frame: a connection that began as HTTP, topic is the path, payload what is accepted
+)
 
 VERB_NAMES: Final[dict[int, str]] = {
     REGISTER: "REGISTER",
