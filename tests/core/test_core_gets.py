@@ -14,7 +14,7 @@ from walrus.core.peer import Message
 from walrus.core.proposals import Proposals
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import DONE, EMPTY, MOVED, ForwardGet, GetDelivered, GetDone
-from walrus.core.wire import encode_frame
+from walrus.core.wire import encode_frame, not_leader
 
 CONN = 3
 DEADLINE_NS = 5_000_000_000
@@ -165,7 +165,7 @@ def test_a_get_that_finds_no_owner_in_time_is_refused_with_the_segment() -> None
     asking.gets.tick(DEADLINE_NS - 1)
     assert asking.told() == []
     asking.gets.tick(DEADLINE_NS)
-    assert asking.told() == [encode_frame(b"ERR NotLeaderForPartition: logs:1")]
+    assert asking.told() == [encode_frame(not_leader("logs", 1))]
     assert asking.gets.waiting == 0
 
 
@@ -189,7 +189,7 @@ def test_the_end_is_told_to_the_fetches_that_came_before_the_question() -> None:
     asking.gets.fetched(Fetched(TOPIC, 4, NOTHING, asked=1))
     assert asking.told() == [encode_frame(b"EMPTY")]
     asking.gets.fetched(Fetched(TOPIC, 4, FAILED))
-    assert asking.told() == [encode_frame(b"ERR NotLeaderForPartition: logs:1")]
+    assert asking.told() == [encode_frame(not_leader("logs", 1))]
 
 
 def test_an_offset_counts_from_the_segment_named_and_runs_on_into_the_next() -> None:

@@ -13,7 +13,7 @@ from walrus.core.reachability import Reachability
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import DONE, MOVED, REFUSED, UNKNOWN, Append, ForwardPuts, PutsDone
 from walrus.core.segment.writers import Writers
-from walrus.core.wire import FrameParser, encode_frame
+from walrus.core.wire import FrameParser, encode_frame, not_leader
 
 CONN = 1
 TIMEOUT_NS = 5 * SECOND
@@ -120,7 +120,7 @@ def test_the_client_hears_what_became_of_each_put() -> None:
     bench.done(message, DONE, 1)
     bench.done(message, UNKNOWN, 1, skip=1)
     bench.done(message, REFUSED, 1, skip=2)
-    assert bench.replies() == [b"OK", b"ERR outcome unknown: logs:1", b"ERR NotLeaderForPartition: logs:1"]
+    assert bench.replies() == [b"OK", b"ERR outcome unknown: logs:1", not_leader("logs", 1)]
 
 
 def test_an_answer_that_comes_twice_counts_once() -> None:
@@ -210,7 +210,7 @@ def test_who_waited_too_long_is_told_unknown_if_forwarded_and_refused_if_not() -
     bench.puts.tick(TIMEOUT_NS - 1)
     assert bench.replies() == []
     bench.puts.tick(TIMEOUT_NS)
-    assert bench.replies() == [b"ERR outcome unknown: logs:1", b"ERR NotLeaderForPartition: logs:1"]
+    assert bench.replies() == [b"ERR outcome unknown: logs:1", not_leader("logs", 1)]
 
 
 def test_a_put_of_an_own_client_goes_to_the_own_writer() -> None:

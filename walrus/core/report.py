@@ -31,6 +31,7 @@ def report(node: "Running", now_ns: int) -> Report:
             "storage_reason": config.storage_reason,
         },
         "time_s": node.wall_ns / SECOND,
+        "client_addresses": {str(n): info.client_address for n, info in sorted(node.metadata.nodes.items())},
         "leader_changes": node.group.leader_changes,
         "commit_lag": raft.log.last_index - raft.commit_index,
         "apply_lag": raft.commit_index - raft.applied_index,
