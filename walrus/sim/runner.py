@@ -150,7 +150,7 @@ def _judge(
     finding = _Finding()
     with finding:
         cluster, history = Cluster(world, setup, factory or real_node), History()
-        cluster.checkers.extend(node_checkers(cluster))
+        cluster.checkers.extend(node_checkers(cluster, history))
         if watch is not None:
             watch(cluster, history)
         _run(cluster, history, begin(cluster, history))
