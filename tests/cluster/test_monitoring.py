@@ -1,10 +1,12 @@
 """Metrics and health of real nodes, as Prometheus, an orchestrator and the original's scripts ask for them."""
 
 import json
+import shutil
 import subprocess
 import urllib.error
 import urllib.request
 
+import pytest
 from cluster import Cluster, Start, eventually
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics_families
@@ -84,6 +86,7 @@ def test_prometheus_reads_what_every_node_exports(start: Start) -> None:
     assert value(every[1], "walrus_raft_follower_lag_entries", member="2") >= 0
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 def test_curl_as_the_deployment_document_writes_it_gets_json_from_every_node(start: Start) -> None:
     cluster = start(3)
     for node in cluster.node_ids:

@@ -63,6 +63,7 @@ def test_requests_of_one_batch_count_one_by_one_from_their_own_arrival() -> None
         (b"application/json, text/plain", JSON),
         (b"text/plain;q=0, */*;q=0.1", JSON),
         (b"text/plain;q=many", JSON),
+        (b"text/plain;q=1.5", JSON),
         (b"image/png", JSON),
         (b"\xff;;q=1,,", JSON),
         (PROMETHEUS, "open"),

@@ -1,9 +1,11 @@
 """What the runtime measures: the time that changes of files take, the sizes of a directory, what the node is told."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
 from io_harness import ManualClock
 
 from walrus.core.actions import Delete, Read, Write
@@ -99,6 +101,24 @@ def test_a_look_counts_the_files_below_and_their_blocks_and_asks_the_file_system
 
 def test_a_directory_that_is_gone_is_unknown_and_no_error(tmp_path: Path) -> None:
     assert look(tmp_path / "gone") == Usage()
+
+
+def test_a_file_that_disappears_under_the_look_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a snapshot does that takes another's place."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(b"x")
+    real = os.scandir
+
+    def scandir(path: str) -> "contextlib.AbstractContextManager[Iterator[os.DirEntry[str]]]":
+        with real(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        (tmp_path / "b").unlink()
+        return contextlib.nullcontext(iter(found))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert look(tmp_path).files == 2
 
 
 def test_the_watch_looks_by_itself_and_the_node_is_told_what_was_found_last(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def preferred(accept: bytes, offers: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _quality(text: str) -> float:
-    return float(text) if re.fullmatch(r"[01](\.\d{0,3})?", text) else 0.0
+    return float(text) if re.fullmatch(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", text) else 0.0
 
 
 def render_response(status: int, content_type: str, body: bytes, *, head_only: bool) -> bytes:

@@ -4,6 +4,7 @@ Sizes are found out on a thread of their own: listing tens of thousands of files
 file system that hangs holds whoever asks it. The loop takes the newest result, however old it is.
 """
 
+import contextlib
 import os
 import resource
 import threading
@@ -97,12 +98,12 @@ class DiskWatch:
 
 
 def look(directory: Path) -> Usage:
-    """What is used and free now, below ``directory`` and by this process. Blocks."""
+    """What is used and free now, below ``directory`` and by this process. Blocks; a disk in trouble is unknown."""
     try:
         system = os.statvfs(directory)
+        used, files = _used(directory)
     except OSError:
         return Usage()
-    used, files = _used(directory)
     size, free = system.f_blocks * system.f_frsize, system.f_bavail * system.f_frsize
     try:
         descriptors = len(os.listdir(_DESCRIPTORS))
@@ -122,8 +123,9 @@ def _used(directory: Path) -> tuple[int, int]:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                         continue
-                    used += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
-                    files += 1
+                    with contextlib.suppress(FileNotFoundError):
+                        used += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                        files += 1
         except FileNotFoundError:
             continue
     return used, files
