@@ -210,6 +210,7 @@ def conclude(cluster: Cluster, history: History, load: Load) -> None:
         world.note(f"topic {topic} holds {len(scan)} records" + " in reach" * (topic in auditor.cut_short))
     cluster.finish()
     whole = {topic: scan for topic, scan in scans.items() if topic not in auditor.cut_short}
+    history.stale_allowed = not cluster.clocks_within_margin
     check_history(history, whole, drained)
     _count(cluster, history)
 
