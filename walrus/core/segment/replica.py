@@ -118,6 +118,13 @@ class Replica:
         self.appender.completed(token)
         self.durable_length = self._flying_length
 
+    def give_up(self) -> None:
+        """What is in flight or waits found no room: be as if it had never come."""
+        assert self.appender is not None
+        self.appender.give_up()
+        self.index.truncate(self.durable_length)
+        self._flying_length = self.durable_length
+
     @property
     def settled(self) -> bool:
         """All that was admitted is durable and noted, so the length may be told to a recoverer."""
