@@ -177,7 +177,8 @@ class ReplicaStore:
 
     def answer_fence(self, to: int, replica: Replica, status: int) -> None:
         epoch = replica.fence_epoch if status == FENCED else replica.fence_durable
-        self._out.send(to, FenceReply(*replica.key, epoch, status, replica.durable_length))
+        length = replica.durable_length if replica.state != LOST else 0
+        self._out.send(to, FenceReply(*replica.key, epoch, status, length))
 
     def _answer_fences(self, replica: Replica) -> None:
         if not replica.fence_waiters or not replica.settled:
