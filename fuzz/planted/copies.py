@@ -232,7 +232,7 @@ BUGS = (
             ),
             Edit(
                 Startup._journal_sound,
-                "RecordLog(JOURNAL_PATH, self._tokens, found.end)",
+                "RecordLog(JOURNAL_PATH, self._tokens, found.end, self._ahead_bytes)",
                 "RecordLog(JOURNAL_PATH, self._tokens, self._files[JOURNAL_PATH])",
             ),
         ),

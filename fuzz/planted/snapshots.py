@@ -165,7 +165,7 @@ BUGS = (
         (
             Edit(
                 Startup.__init__,
-                "[path for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH) if path in files]",
+                "[path for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH, ROOM_PATH) if path in files]",
                 "[path for path in () if path in files]",
             ),
         ),

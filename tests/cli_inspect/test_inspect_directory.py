@@ -12,6 +12,7 @@ from fuzz.samples import HEADER, STORAGE, catalogue_of, segment_file
 from walrus.cli.inspection.datafile import lock_holder
 from walrus.core.config import MS
 from walrus.core.segment.replica import segment_path
+from walrus.core.space import ROOM_PATH
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, SegmentHeader, encode_header
 from walrus.core.storage.catalogue import CATALOGUE_PATH, Complete, Held
 from walrus.core.storage.journal import JOURNAL_NEW_PATH, JOURNAL_PATH
@@ -156,10 +157,11 @@ def test_what_a_crash_may_leave_is_told_and_is_no_damage(what: str, tmp_path: Pa
 
 
 def test_a_complete_copy_is_sound_and_a_file_that_never_got_its_name_is_only_noted(tmp_path: Path) -> None:
-    files = WHOLE | {CATALOGUE_PATH: COMPLETE, JOURNAL_NEW_PATH: WHOLE[JOURNAL_PATH][:70]}
+    files = WHOLE | {CATALOGUE_PATH: COMPLETE, JOURNAL_NEW_PATH: WHOLE[JOURNAL_PATH][:70], ROOM_PATH: bytes(99)}
     outcome = inspected(written(tmp_path, files))
     assert (outcome.code, outcome.problems) == (0, [])
-    assert "the next start removes it" in outcome.about(JOURNAL_NEW_PATH)["notes"][0]
+    for name in (JOURNAL_NEW_PATH, ROOM_PATH):
+        assert "the next start removes it" in outcome.about(name)["notes"][0]
 
 
 def test_a_directory_under_another_nodes_name_would_not_start(tmp_path: Path) -> None:

@@ -38,11 +38,11 @@ TABLE = [
     ("sound, rubbish", WHOLE + b"rubbish", ANY, TORN, 6),
     ("sound, zeros then rubbish", WHOLE + bytes(3000) + b"rubbish", ANY, TORN, 6),
     ("sound, corrupt last block", HEAD + BLOCKS[0] + BAD_BLOCK, ANY, TORN, 3),
-    ("hole of a corrupt block", HEAD + BLOCKS[0] + BAD_BLOCK + BLOCKS[2], ANY, LOST, 0),
-    ("hole of zeros", HEAD + BLOCKS[0] + bytes(len(BLOCKS[1])) + BLOCKS[2], ANY, LOST, 0),
+    ("hole of a corrupt block", HEAD + BLOCKS[0] + BAD_BLOCK + BLOCKS[2], ANY, LOST, 3),
+    ("hole of zeros", HEAD + BLOCKS[0] + bytes(len(BLOCKS[1])) + BLOCKS[2], ANY, LOST, 3),
     ("hole at the start", HEAD + bytes(len(BLOCKS[0])) + BLOCKS[1], ANY, LOST, 0),
-    ("a block that does not continue", HEAD + BLOCKS[0] + GAP, ANY, LOST, 0),
-    ("a block twice", HEAD + BLOCKS[0] + BLOCKS[0], ANY, LOST, 0),
+    ("a block that does not continue", HEAD + BLOCKS[0] + GAP, ANY, LOST, 3),
+    ("a block twice", HEAD + BLOCKS[0] + BLOCKS[0], ANY, LOST, 3),
 ]
 ROWS = [
     pytest.param(data, held, state, length, id=f"{name}{', noted' if held else ', not noted'}")

@@ -12,13 +12,13 @@ from typing import Protocol
 
 import pytest
 
-from walrus.core.actions import Read
-from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.core.actions import Change, Read
+from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.storage import StorageAction, StorageDriver, ThreadedStorage
 from walrus.io.storage_choice import choose
 from walrus.io.storage_mmap import MappedFiles
 from walrus.io.storage_uring import RingStorage
-from walrus.sim.disk import Change, Disk, paths_of
+from walrus.sim.disk import Disk, paths_of
 from walrus.sim.trace import Trace
 from walrus.sim.world import MS, SECOND, World
 
@@ -136,8 +136,8 @@ class SimulatedStore:
 
     def _completed(self, event: Event) -> None:
         self._done.append(event)
-        if isinstance(event, WriteCompleted | WriteFailed):
-            del self._flying[event.token]
+        if isinstance(event, WriteCompleted | WriteFailed | SpaceRanOut):
+            del self._flying[event.change.token if isinstance(event, SpaceRanOut) else event.token]
             self._begin()
 
     def _begin(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from walrus.core.actions import Delete, Read, Rename, Truncate, Write
-from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.storage import StorageAction, ThreadedStorage
 from walrus.io.storage_mmap import MappedFiles
 
@@ -232,8 +232,8 @@ def test_a_full_disk_refuses_the_write_keeps_reads_and_recovers(tmp_path: Path) 
         files = MappedFiles(tmp_path)
         assert files.apply([Write("a", 0, b"kept", 1)]) == [WriteCompleted(1)]
         (tmp_path / "ballast").write_bytes(bytes(900 * KIB))
-        (failed,) = files.apply([Write("b", 0, bytes(200 * KIB), 2)])
-        assert failed == WriteFailed(2, "b", "ENOSPC: No space left on device")
+        refused = Write("b", 0, bytes(200 * KIB), 2)
+        assert files.apply([refused]) == [SpaceRanOut(refused, "ENOSPC: No space left on device")]
         assert files.apply([Write("a", 4, b"!", 3)]) == [WriteCompleted(3)]
         assert files.apply([Write("c", 0, b"fits in a page", 4)]) == [WriteCompleted(4)]
         assert read_all(files, "a")[:6] == b"kept!\0"

@@ -8,7 +8,7 @@ import pytest
 from storage_worlds import DRIVERS, KIB, MIB, RealStore, SimulatedStore, Store, fuse_disk, small_tmpfs
 
 from walrus.core.actions import Delete, Read, Rename, Truncate, Write
-from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.storage import StorageAction
 
 MISSING = "ENOENT: No such file or directory"
@@ -219,14 +219,23 @@ def test_finishing_with_changes_in_flight_carries_them_out(store: Store) -> None
 def full_disk(store: Store, room: Callable[[int], None]) -> None:
     """The same on a tmpfs and on the simulated disk; ``room`` sets how many KiB more fit."""
     assert run(store, Write("a", 0, b"kept", 1), Truncate("a", 4, 2)) == completed(1, 2)
+    assert run(store, Write("log", 0, b"begun", 20, 64 * KIB)) == completed(20)
     room(100)
-    assert run(store, Write("b", 0, bytes(200 * KIB), 3)) == [WriteFailed(3, "b", DISK_FULL)]
-    assert content(store, "a", 10) == b"kept"
+    refused = Write("b", 0, b"y" * 200 * KIB, 3)
+    assert run(store, refused) == [SpaceRanOut(refused, DISK_FULL)]
+    longer = Write("a", 4, b"y" * 200 * KIB, 9)
+    assert run(store, longer) == [SpaceRanOut(longer, DISK_FULL)]
+    assert content(store, "a", 10) == b"kept", "nothing of what found no room is there"
+    room(0)
+    assert run(store, Write("log", 5, b"z" * 30 * KIB, 21, 64 * KIB)) == completed(21), "it was reserved ahead"
+    assert content(store, "log", 10) == b"begunzzzzz"
+    room(100)
     assert run(store, Delete("b", 4), Write("c", 0, b"fits", 5)) == completed(4, 5)
     assert content(store, "c", 4) == b"fits"
-    room(900)
-    assert run(store, Write("b", 0, b"x" * 200 * KIB, 6)) == completed(6)
-    assert content(store, "b", 200 * KIB) == b"x" * 200 * KIB
+    room(800)
+    assert run(store, refused) + run(store, longer) == completed(3, 9)
+    assert content(store, "b", 200 * KIB) == b"y" * 200 * KIB
+    assert content(store, "a", 8) == b"keptyyyy"
 
 
 def test_a_full_disk_refuses_a_write_serves_reads_and_goes_on_when_there_is_room(
@@ -237,7 +246,10 @@ def test_a_full_disk_refuses_a_write_serves_reads_and_goes_on_when_there_is_room
         ballast = tmp_path / "ballast"
 
         def room(kib: int) -> None:
-            ballast.write_bytes(bytes((1000 - kib) * KIB))
+            """Ballast leaves so much of the MiB, besides what the files take."""
+            ballast.write_bytes(b"")
+            free = os.statvfs(tmp_path)
+            ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - kib * KIB))
 
         full_disk(store, room)
         store.finish()

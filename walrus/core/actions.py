@@ -47,14 +47,17 @@ class ForgetPeer(Action, frozen=True, gc=False):
 class Write(Action, frozen=True, gc=False):
     """Write ``data`` at ``offset`` of ``path`` (created, with its directory entry, if missing) and make it durable.
 
-    Completes as ``WriteCompleted(token)`` or ``WriteFailed(token, ...)``. Writes to different paths may
-    complete in any order; the core never has two writes to one path in flight.
+    Its blocks are reserved first, and ``ahead`` bytes of zeros behind them: half of those are there whenever the disk
+    had room for them, and lack of room for them alone fails nothing. Completes as ``WriteCompleted(token)``,
+    ``WriteFailed(token, ...)`` or, where there was no room, as ``SpaceRanOut``. Writes to different paths may complete
+    in any order; the core never has two writes to one path in flight.
     """
 
     path: str
     offset: int
     data: bytes
     token: int
+    ahead: int = 0
 
 
 class Read(Action, frozen=True, gc=False):
@@ -90,6 +93,10 @@ class Rename(Action, frozen=True, gc=False):
     path: str
     to: str
     token: int
+
+
+Change = Write | Truncate | Delete | Rename
+"""What alters files. Completes as ``WriteCompleted``, ``WriteFailed`` or ``SpaceRanOut``."""
 
 
 class Reply(Action, frozen=True, gc=False):

@@ -30,6 +30,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_bytes: int = 16 * 1024 * 1024  # the same by growth of the journal
     snapshot_chunk_bytes: int = 256 * 1024  # of one message that brings a snapshot to a follower
     replace_after_ns: int = 30 * SECOND  # a replica dead for so long is replaced by a spare
+    metadata_reserve_bytes: int = 4 * 1024 * 1024  # reserved ahead in journal and catalogue each, for a full disk
+    room_check_ns: int = 500 * MS  # how often a full disk is asked whether it has room again
+    room_needed_bytes: int = 4 * 1024 * 1024  # so much room, and PUTs are taken again
 
     heartbeat_interval_ns: int = 40 * MS
     lease_ns: int = 400 * MS

@@ -7,6 +7,8 @@ one reply buffer per connection).
 
 import msgspec
 
+from walrus.core.actions import Change
+
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """Base of all events."""
@@ -66,6 +68,15 @@ class WriteFailed(Event, frozen=True, gc=False):
 
     token: int
     path: str
+    error: str  # errno name and text, e.g. "EIO: Input/output error"
+
+
+class SpaceRanOut(Event, frozen=True, gc=False):
+    """The disk had no room for a change, and nothing of it was done: everything is as before, and the same change may
+    be asked for again. What waits for its token waits on.
+    """
+
+    change: Change
     error: str  # errno name and text, e.g. "ENOSPC: No space left on device"
 
 

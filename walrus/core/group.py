@@ -70,7 +70,7 @@ class Group:
             snapshot=recovered.raft if recovered else None,
             base=(start.base.index, start.base.term) if start else (0, 0),
         )
-        self._journal.rewrite_due = start is not None and start.stale_journal
+        self._journal.rewrite_due = self._journal.rewrite_needed = start is not None and start.stale_journal
         self.recovered = recovered.state if recovered else None  # what the metadata is to be brought to
         self._led = False
         self._led_by = 0  # the last leader that was known
@@ -208,6 +208,19 @@ class Group:
             self.raft.persisted(*mark)
         return True
 
+    @property
+    def full(self) -> bool:
+        """The disk has no room: snapshots and what they allow to be cut wait."""
+        return self._journal.full
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        self._journal.full = full
+
+    def space_ran_out(self, token: int) -> bool:
+        """There is no room for a change; False if it is to be asked for again once there is."""
+        return self._journal.give_up_rewrite(token)
+
     # --- snapshots ---
 
     def _whole_journal(self) -> list[bytes]:
@@ -224,6 +237,8 @@ class Group:
 
     def take_snapshot(self, metadata: Metadata, now_ns: int) -> None:
         """Take a snapshot, if one is due; ``metadata`` is what everything up to the applied index gives."""
+        if self._journal.full:
+            return
         raft, config = self.raft, self._config
         entries = raft.applied_index - (raft.snapshot.index if raft.snapshot is not None else 0)
         if entries < config.snapshot_entries and self._journal.grown_bytes < config.snapshot_bytes:
@@ -271,7 +286,7 @@ class Group:
             self._cut_log(now_ns)
             self._out.log("info", f"Snapshot of the metadata up to entry {index}: {len(found.raft.data)} bytes")
         elif self.raft.install(found.raft):
-            self._journal.rewrite_due = True
+            self._journal.rewrite_due = self._journal.rewrite_needed = True
             self._out.log("info", f"Installed the leader's snapshot of the metadata up to entry {index}")
             return found.state
         return None

@@ -17,6 +17,7 @@ from walrus.core.outbox import Outbox
 from walrus.core.pages import page
 from walrus.core.rng import Generator
 from walrus.core.running import Running
+from walrus.core.space import Space
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.recordlog import RecoveryError
@@ -34,6 +35,7 @@ class Node:
         self.out = Outbox(config.node_id)
         self.sessions = ClientSessions(config)
         self._tokens = Tokens()
+        self.space = Space(self.out, config, self._tokens)
         self._files: dict[str, int] = {}
         self._startup: Startup | None = None
         self.running: Running | None = None
@@ -49,6 +51,7 @@ class Node:
             ev.PeerDisconnected: self._peer_disconnected,
             ev.WriteCompleted: self._write_completed,
             ev.WriteFailed: self._write_failed,
+            ev.SpaceRanOut: self._space_ran_out,
             ev.ReadCompleted: self._read_completed,
             ev.ReadFailed: self._read_failed,
             ev.TimerFired: self._timer_fired,
@@ -73,6 +76,9 @@ class Node:
         if self.stopped:
             return None
         best = self.running.deadline() if self.running is not None else None
+        room_ns = self.space.next_ns
+        if room_ns is not None and (best is None or room_ns <= best.at_ns):
+            best = Deadline(room_ns, "room")
         sessions_ns = self.sessions.deadline_ns()
         if sessions_ns is not None and (best is None or sessions_ns <= best.at_ns):
             return Deadline(sessions_ns, "half frame")
@@ -89,7 +95,7 @@ class Node:
         self._wall_ns = event.wall_ns
         self._files = dict(event.files)
         try:
-            self._startup = Startup(self.out, self._tokens, self._rng, self._files)
+            self._startup = Startup(self.out, self._tokens, self._rng, self._files, self.config.metadata_reserve_bytes)
         except RecoveryError as error:
             self._stop(str(error), 1)
 
@@ -112,6 +118,8 @@ class Node:
                 self._files,
                 self._now_ns,
             )
+            if self.space.full:
+                running.has_no_room()
             refusal = running.begin(self._now_ns)
             if refusal:
                 self._stop(refusal, 1)
@@ -169,7 +177,10 @@ class Node:
     # --- disk ---
 
     def _write_completed(self, event: ev.WriteCompleted) -> None:
-        if self.running is None:
+        if self.space.full and self.space.completed(event.token):
+            if not self.space.full and self.running is not None:
+                self.running.has_room(self._now_ns)
+        elif self.running is None:
             self._go_on_starting(lambda startup: startup.write_completed(event.token))
         else:
             self.running.write_completed(event.token, self._now_ns)
@@ -178,6 +189,11 @@ class Node:
         # What reached the disk is unknown and a second sync would lie: stop, let recovery read what is there.
         self.out.log("error", f"Cannot write {event.path}: {event.error}; stopping, because what is on disk is unknown")
         self._stop(f"write to {event.path} failed: {event.error}", 1)
+
+    def _space_ran_out(self, event: ev.SpaceRanOut) -> None:
+        self.space.ran_out(event, self._now_ns)
+        if self.running is None or not self.running.space_ran_out(event.change):
+            self.space.wait(event.change)
 
     def _read_completed(self, event: ev.ReadCompleted) -> None:
         if self.running is None:
@@ -198,6 +214,7 @@ class Node:
 
     def _timer_fired(self, _: ev.TimerFired) -> None:
         self.sessions.tick(self._now_ns)
+        self.space.tick(self._now_ns)
         if self.running is not None:
             self.running.tick(self._now_ns)
 

@@ -15,10 +15,10 @@ from walrus.core.meters import RequestMeter
 from walrus.core.outbox import Outbox
 from walrus.core.reachability import Reachability
 from walrus.core.requests import Pending
-from walrus.core.segment.messages import DONE, MOVED, REFUSED, UNKNOWN, ForwardPuts, PutsDone
+from walrus.core.segment.messages import DONE, MOVED, NO_SPACE, REFUSED, UNKNOWN, ForwardPuts, PutsDone
 from walrus.core.segment.replica import Key
 from walrus.core.segment.writers import Writers
-from walrus.core.wire import not_leader, outcome_unknown
+from walrus.core.wire import no_space, not_leader, outcome_unknown
 
 FORWARD_BYTES_MAX = 4 << 20
 
@@ -180,6 +180,7 @@ class Puts:
     def ended(self, key: Key, status: int, pendings: list[Pending], now_ns: int) -> None:
         """The writer here is done with these: answer own clients, tell the nodes that forwarded the others."""
         local = []
+        full_node = pendings[0].full_node if pendings else 0
         node = first = count = 0
         for pending in pendings:
             if pending.slot is not None:
@@ -188,10 +189,10 @@ class Puts:
                 count += 1
             else:
                 if count:
-                    self._out.send(node, PutsDone(first, count, status))
+                    self._out.send(node, PutsDone(first, count, status, full_node))
                 node, first, count = pending.node, pending.rid, 1
         if count:
-            self._out.send(node, PutsDone(first, count, status))
+            self._out.send(node, PutsDone(first, count, status, full_node))
         if local:
             if status == DONE:
                 self.meter.answered(local, now_ns, forwarded=False)
@@ -205,6 +206,7 @@ class Puts:
             found = self._forwarded.pop(rid, None)
             if found is not None:
                 ended.append(found[0])
+                found[0].full_node = message.node
                 key = found[1]
         if ended:
             if message.status == DONE:
@@ -219,8 +221,13 @@ class Puts:
             route.moved.extend(pendings)
             return
         if status != DONE:
-            self.meter.failed["refused" if status == REFUSED else "unknown"] += len(pendings)
-        body = b"OK" if status == DONE else not_leader(*key) if status == REFUSED else outcome_unknown(*key)
+            self.meter.failed["unknown" if status == UNKNOWN else "refused"] += len(pendings)
+        if status == DONE:
+            body = b"OK"
+        elif status == NO_SPACE:
+            body = no_space(pendings[0].full_node)
+        else:
+            body = not_leader(*key) if status == REFUSED else outcome_unknown(*key)
         answer = self._sessions.answer
         for pending in pendings:
             assert pending.slot is not None

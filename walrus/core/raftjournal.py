@@ -19,7 +19,8 @@ Send = Callable[[int, RaftMessage, int], None]
 
 
 class RaftJournal:
-    """``rewrite_due`` is set by the parent: the next thing written is a new file.
+    """``rewrite_due`` is set by the parent: the next thing written is a new file. ``rewrite_needed``: nothing can be
+    appended to the old one, for it would not follow what that holds. On a ``full`` disk other new files wait.
 
     Invariant: of appending, writing a new file and renaming it at most one is under way.
     """
@@ -37,7 +38,11 @@ class RaftJournal:
         self._held_for_new: list[tuple[int, RaftMessage]] = []  # wait for the new file, which is not renamed yet
         self._mark: tuple[int, int] | None = None  # (index, term) of the last entry appended and not in a write
         self._flying_mark: tuple[int, int] | None = None
+        self._aside: tuple[list[bytes], int] = ([], 0)  # what the old file lacks, while a new one is being written
         self.rewrite_due = False
+        self.rewrite_needed = False
+        self._must_finish = False  # the new file under way is needed
+        self.full = False
         self._made_bytes = made_bytes  # size of the file when it was last begun anew
 
     @property
@@ -53,7 +58,7 @@ class RaftJournal:
     def send_when_durable(self, to: int, message: RaftMessage) -> None:
         """Send once all that was appended so far is durable."""
         appender = self._log.appender
-        if appender.has_waiting or self.rewrite_due:
+        if appender.has_waiting or self._rewrites_next:
             self._held.append((to, message))
         elif self._writing:
             self._held_for_new.append((to, message))
@@ -65,26 +70,42 @@ class RaftJournal:
         appender = self._log.appender
         if self._writing or self._renaming or appender.flying_token:
             return None
-        if self.rewrite_due:
+        if self._rewrites_next:
             return self._rewrite(whole())
         write = appender.flush()
         if write is not None:
             self._flying_mark, self._mark = self._mark, None
-            held, self._held = self._held, []
-            for to, message in held:
-                self._send(to, message, write.token)
+        held, self._held = self._held, []
+        for to, message in held:
+            self._send(to, message, write.token if write is not None else 0)
         return write
 
+    @property
+    def _rewrites_next(self) -> bool:
+        return self.rewrite_due and (self.rewrite_needed or not self.full)
+
     def _rewrite(self, payloads: list[bytes]) -> Write:
-        self.rewrite_due = False
+        self._must_finish, self.rewrite_due, self.rewrite_needed = self.rewrite_needed, False, False
         data = encode_whole(JOURNAL_MAGIC, self._node, self._storage, payloads)
         self._new_bytes = len(data)
-        self._log.appender.drop_waiting()
+        self._aside = self._log.appender.set_aside()
         self._log.appender.begin_anew(0)  # of the new file nothing is known durable until it has its name
         self._flying_mark, self._mark = self._mark, None
         self._held_for_new, self._held = self._held, []
         self._writing = self._tokens.take()
-        return Write(JOURNAL_NEW_PATH, 0, data, self._writing)
+        return Write(JOURNAL_NEW_PATH, 0, data, self._writing, self._log.appender.ahead)
+
+    def give_up_rewrite(self, token: int) -> bool:
+        """There is no room for a new file: go on with the old one. False if it must wait for room."""
+        if token != self._writing or self._must_finish:
+            return False
+        self._writing = 0
+        self.rewrite_due = True
+        self._log.appender.bring_back(self._aside)
+        self._mark = self._mark or self._flying_mark
+        self._flying_mark = None
+        self._held, self._held_for_new = self._held_for_new + self._held, []
+        return True
 
     def is_ours(self, token: int) -> bool:
         """Whether one of the writes here has this token."""

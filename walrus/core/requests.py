@@ -6,7 +6,7 @@ from walrus.core.clients import Slot
 class Pending:
     """One request. ``slot``: its client is connected here; otherwise ``node`` forwarded it as ``rid``."""
 
-    __slots__ = ("deadline_ns", "node", "order", "payload", "rid", "slot", "topic")
+    __slots__ = ("deadline_ns", "full_node", "node", "order", "payload", "rid", "slot", "topic")
 
     def __init__(
         self,
@@ -24,4 +24,5 @@ class Pending:
         self.slot = slot
         self.node = node
         self.rid = rid
+        self.full_node = 0  # the one whose disk is full, which is why this PUT is not taken
         self.order = 0  # PUT: place among those that this node took; GET: ticket of the fetcher at the cursor's owner

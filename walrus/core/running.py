@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from walrus.core.actions import Change as FileChange
 from walrus.core.clients import ClientSessions
 from walrus.core.codec import AnyMessage
 from walrus.core.config import Deadline, NodeConfig
@@ -169,6 +170,21 @@ class Running:
     def read_failed(self, token: int, error: str) -> None:
         ours = self.reader.read_failed(token, error) or self.store.read_failed(token, error)
         assert ours, f"nobody waits for read {token}"
+
+    def space_ran_out(self, change: FileChange) -> bool:
+        """The disk has no room for ``change``; False if it is to be asked for again once there is."""
+        self.has_no_room()
+        return self.store.space_ran_out(change) or self.group.space_ran_out(change.token)
+
+    def has_no_room(self) -> None:
+        """Do without new room from now on."""
+        self.store.full = self.writers.full = self.group.full = True
+
+    def has_room(self, now_ns: int) -> None:
+        """There is room again: go on with what waits for some."""
+        self.writers.full = self.group.full = False
+        self.store.has_room()
+        self.group.take_snapshot(self.metadata, now_ns)
 
     # --- results between the parts ---
 

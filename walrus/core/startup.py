@@ -10,6 +10,7 @@ import msgspec
 from walrus.core.actions import Delete, Read, Truncate
 from walrus.core.outbox import Outbox
 from walrus.core.rng import Generator
+from walrus.core.space import ROOM_PATH
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, CatalogueState, recover_catalogue
 from walrus.core.storage.journal import (
@@ -45,9 +46,15 @@ class Startup:
     torn tail, note this lifetime in it, then the same with the catalogue.
     """
 
-    def __init__(self, out: Outbox, tokens: Tokens, rng: Generator, files: dict[str, int]) -> None:
-        """Raises RecoveryError, also from the other methods, where the data directory cannot be used."""
+    def __init__(
+        self, out: Outbox, tokens: Tokens, rng: Generator, files: dict[str, int], ahead_bytes: int = 0
+    ) -> None:
+        """``ahead_bytes``: what journal and catalogue are to have reserved.
+
+        Raises RecoveryError, also from the other methods, where the data directory cannot be used.
+        """
         self._out = out
+        self._ahead_bytes = ahead_bytes
         self._tokens = tokens
         self._rng = rng
         self._files = files
@@ -57,7 +64,7 @@ class Startup:
         self._damage = ""  # why the snapshot file is none
         self._start: LogStart | None = None
         self.ready: Ready | None = None
-        self._unfinished = [path for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH) if path in files]
+        self._unfinished = [path for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH, ROOM_PATH) if path in files]
         self._remove_unfinished(b"")
 
     def read_completed(self, token: int, data: bytes) -> None:
@@ -142,10 +149,11 @@ class Startup:
         found, node = self._journal, self._out.node_id
         if found is None:
             self._storage = self._rng.getrandbits(63) | 1
-            self._log = RecordLog.create(JOURNAL_PATH, JOURNAL_MAGIC, node, self._storage, self._tokens)
+            args = (JOURNAL_PATH, JOURNAL_MAGIC, node, self._storage, self._tokens, self._ahead_bytes)
+            self._log = RecordLog.create(*args)
         else:
             self._storage = found.storage
-            self._log = RecordLog(JOURNAL_PATH, self._tokens, found.end)
+            self._log = RecordLog(JOURNAL_PATH, self._tokens, found.end, self._ahead_bytes)
         self._incarnation = (found.incarnation if found else 0) + 1
         self._log.append(encode_record(Boot(self._incarnation)))
         self._write(self._log, self._lifetime_noted)
@@ -171,11 +179,12 @@ class Startup:
 
     def _catalogue_sound(self, _: bytes) -> None:
         if self._copies is None:
-            args = (CATALOGUE_PATH, CATALOGUE_MAGIC, self._out.node_id, self._storage, self._tokens)
+            node = self._out.node_id
+            args = (CATALOGUE_PATH, CATALOGUE_MAGIC, node, self._storage, self._tokens, self._ahead_bytes)
             self._catalogue = RecordLog.create(*args)
             self._write(self._catalogue, self._catalogue_made)
         else:
-            self._catalogue = RecordLog(CATALOGUE_PATH, self._tokens, self._copies.end)
+            self._catalogue = RecordLog(CATALOGUE_PATH, self._tokens, self._copies.end, self._ahead_bytes)
             self._finish()
 
     def _catalogue_made(self, _: bytes) -> None:

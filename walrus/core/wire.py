@@ -279,6 +279,11 @@ def not_leader(topic: str, segment: int) -> bytes:
     )
 
 
+def no_space(node: int) -> bytes:
+    """A PUT that was not taken, because the disk of node ``node`` is full."""
+    return error(f"no space left on node {node}")
+
+
 def outcome_unknown(topic: str, segment: int) -> bytes:
     """Reply body of a PUT of which neither yes nor no is known; the client must not just send it again."""
     return OUTCOME_UNKNOWN_PREFIX + f"{topic}:{segment}".encode("ascii")

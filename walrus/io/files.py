@@ -9,6 +9,7 @@ Facts of the operating system that this relies on:
   such a file or directory holds is unknown for the rest of the process's life.
 """
 
+import errno
 import os
 from typing import Final
 
@@ -19,6 +20,7 @@ OPEN_FILES_MAX: Final = 128
 _GROWTH_BYTES_MIN: Final = 64 * 1024
 _GROWTH_BYTES_MAX: Final = 8 * 1024 * 1024
 _PAGE_BYTES: Final = 4096
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SyncFailed(Exception):
@@ -89,19 +91,30 @@ class Directory:
                 raise SyncFailed(directory, describe(error)) from error
 
 
-def reserve(fd: int, old_size: int, end: int) -> int:
-    """Reserve blocks for the first ``end`` bytes of a file of ``old_size``; returns its new size.
+def is_no_room(error: OSError) -> bool:
+    """Whether a call failed for want of room, before it did anything. Not to be asked of a failed write or sync."""
+    return error.errno in _NO_ROOM
 
-    Files grow in steps that double from 64 KiB to 8 MiB; when the disk has no room for a step, by what is needed.
-    A failure leaves the file at its old size and raises OSError. What ``old_size`` covers may have holes, left by
-    somebody else: with ``end`` not beyond it, they are filled.
+
+def is_short(size: int, end: int, ahead: int) -> bool:
+    """Whether a file should grow before a write that ends at ``end`` and wants ``ahead`` bytes reserved behind it."""
+    return size < end + ahead // 2
+
+
+def reserve(fd: int, old_size: int, end: int, ahead: int = 0) -> int:
+    """Reserve blocks for the first ``end`` bytes of a file of ``old_size``, and ``ahead`` more; returns its new size.
+
+    Files grow in steps that double from 64 KiB to 8 MiB; when the disk has no room for a step, or for what is wanted
+    ahead, by what is needed. A failure leaves the file at its old size and raises OSError. What ``old_size`` covers may
+    have holes, left by somebody else: with ``end`` not beyond it, they are filled.
     """
-    if end > old_size:
+    exact = max(-(-end // _PAGE_BYTES) * _PAGE_BYTES if end > old_size else 0, old_size)
+    sizes = [exact] if exact else []
+    if is_short(old_size, end, ahead):
         step = old_size + min(max(old_size, _GROWTH_BYTES_MIN), _GROWTH_BYTES_MAX)
-        exact = -(-end // _PAGE_BYTES) * _PAGE_BYTES
-        sizes = [step, exact] if step > exact else [exact]
-    else:
-        sizes = [old_size] if old_size else []
+        wanted = -(-(end + ahead) // _PAGE_BYTES) * _PAGE_BYTES
+        if max(step, wanted) > exact:
+            sizes.insert(0, max(step, wanted))
     for attempt, size in enumerate(sizes, 1):
         try:
             os.posix_fallocate(fd, 0, size)

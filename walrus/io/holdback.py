@@ -21,8 +21,8 @@ class Holdback:
         self._failed: dict[int, None] = {}  # oldest first; what waits for a failed write is never sent
 
     def begin(self, token: int) -> None:
-        """A write with ``token`` was given to the storage driver."""
-        self._waiting[token] = []
+        """A write with ``token`` was given to the storage driver; perhaps again, after there was no room for it."""
+        self._waiting.setdefault(token, [])
 
     def holds(self, action: Send) -> bool:
         """Keep ``action`` if it must not be carried out now; say so by returning True."""

@@ -15,15 +15,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
-from walrus.core.actions import Delete, Read, Rename, Truncate, Write
-from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.core.actions import Change, Read, Write
+from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.source import FIRST, Source
 from walrus.io.wakeup import Wakeup
 
 _T = TypeVar("_T")
 
-Change = Write | Truncate | Delete | Rename
-"""An action that completes as ``WriteCompleted`` or ``WriteFailed``."""
+Changed = WriteCompleted | WriteFailed | SpaceRanOut
+"""What becomes of a change."""
 
 StorageAction = Change | Read
 
@@ -53,7 +53,7 @@ class Files(Protocol):
 
     name: str
 
-    def apply(self, batch: Sequence[Change]) -> list[WriteCompleted | WriteFailed]:
+    def apply(self, batch: Sequence[Change]) -> list[Changed]:
         """Carry out ``batch`` in order and make all of it durable; one completion per change, same order."""
 
     def read(self, action: Read) -> ReadCompleted | ReadFailed:

@@ -19,11 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from walrus.core.actions import Delete, Read, Rename, Truncate
-from walrus.core.events import ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.core.actions import Change, Delete, Read, Rename, Truncate
+from walrus.core.events import ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.errors import describe
-from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, reserve
-from walrus.io.storage import Change
+from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, is_no_room, is_short, reserve
+from walrus.io.storage import Changed
 
 _SYNC_THREADS: Final = 4  # the journal of a file system commits syncs of several files together
 _PARALLEL_FILES_MIN: Final = 4
@@ -71,20 +71,23 @@ class MappedFiles:
         self._doubts = Doubts()
         self._pool: ThreadPoolExecutor | None = None
 
-    def apply(self, batch: Sequence[Change]) -> list[WriteCompleted | WriteFailed]:
+    def apply(self, batch: Sequence[Change]) -> list[Changed]:
         touched = _Batch()
         failures: dict[int, str] = {}
+        roomless: dict[int, str] = {}
         for position, change in enumerate(batch):
             try:
                 self._change(change, touched)
             except OSError as error:
-                failures[position] = describe(error)
+                (roomless if is_no_room(error) else failures)[position] = describe(error)
         self._sync(touched)
         self._shrink(touched)
-        completions: list[WriteCompleted | WriteFailed] = []
+        completions: list[Changed] = []
         for position, change in enumerate(batch):
             failure = failures.get(position) or touched.errors.get(change.path)
-            if failure is None:
+            if failure is None and position in roomless:
+                completions.append(SpaceRanOut(change, roomless[position]))
+            elif failure is None:
                 completions.append(WriteCompleted(change.token))
             else:
                 completions.append(WriteFailed(change.token, change.path, failure))
@@ -124,7 +127,7 @@ class MappedFiles:
             file = self._opened(change.path, touched, create=True)
             touched.dirty[change.path] = file
             touched.cut.pop(change.path, None)
-            _store(file, change.offset, change.data)
+            _store(file, change.offset, change.data, change.ahead)
 
     def _opened(self, path: str, touched: _Batch, create: bool) -> _File:
         """Return the open file of ``path``; raises OSError, also when an earlier sync of it has failed."""
@@ -212,19 +215,19 @@ class MappedFiles:
             self._open.popitem(last=False)[1].close()
 
 
-def _store(file: _File, offset: int, data: bytes) -> None:
+def _store(file: _File, offset: int, data: bytes, ahead: int) -> None:
     """Copy ``data`` into the map, reserving blocks and mapping anew where needed; raises OSError."""
     end = offset + len(data)
-    if file.view is None or end > file.size:
-        _map(file, end)
+    if file.view is None or is_short(file.size, end, ahead):
+        _map(file, end, ahead)
     if data and file.view is not None:
         file.view[offset:end] = data
 
 
-def _map(file: _File, end: int) -> None:
+def _map(file: _File, end: int, ahead: int) -> None:
     """Map at least ``end`` bytes of ``file``, all of them reserved on the disk; raises OSError."""
     file.unmap()
-    file.size = reserve(file.fd, file.size, end)
+    file.size = reserve(file.fd, file.size, end, ahead)
     if file.size:
         file.view = mmap.mmap(file.fd, file.size)
 

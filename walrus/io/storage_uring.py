@@ -11,7 +11,6 @@ would have to be copied there first.
 """
 
 import contextlib
-import errno
 import os
 import select
 import time
@@ -23,12 +22,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from walrus.core.actions import Delete, Read, Rename, Truncate, Write
-from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
+from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.errors import describe
-from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, reserve
+from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, is_no_room, is_short, reserve
 from walrus.io.source import FIRST
-from walrus.io.storage import Change, StorageAction
+from walrus.io.storage import StorageAction
 from walrus.io.uring import names
 from walrus.io.uring.chain import WRITES_MAX, Chain, Reading, Verdict, describe_number
 from walrus.io.uring.ring import KernelRing, Ring
@@ -38,7 +37,6 @@ from walrus.io.wakeup import Wakeup
 _HELPER_THREADS: Final = 4
 _CHAIN_BYTES_MAX: Final = 64 * 1024 * 1024
 _CLOSE_TIMEOUT_S: Final = 2.0
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # these bytes were not taken, and no others were lost
 
 _abandoned: list["RingStorage"] = []  # closed with entries under way: the kernel still uses their memory
 
@@ -51,11 +49,12 @@ class _File:
     cuts, removes or renames.
     """
 
-    __slots__ = ("busy", "changes", "fd", "path", "reading", "reads", "size")
+    __slots__ = ("busy", "changes", "fd", "grown_for", "path", "reading", "reads", "size")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = -1
+        self.grown_for = 0  # token of the last write for which blocks were reserved ahead, or could not be
         self.size = 0  # all of it reserved, as far as this process wrote
         self.changes: deque[Change] = deque()
         self.reads: deque[Read] = deque()
@@ -192,16 +191,22 @@ class RingStorage:
             return True
         if file.fd < 0:
             self._open(file, create=True)
-        elif (end := change.offset + len(change.data)) > file.size:
-            self._help([file], partial(self._reserved, file, change), reserve, file.fd, file.size, end)
+        elif _has_to_grow(file, change):
+            end = change.offset + len(change.data)
+            self._help([file], partial(self._reserved, file, change), reserve, file.fd, file.size, end, change.ahead)
         else:
             file.busy = True
             self._traffic.begin(file, Chain(file.path, file.fd, _writes_that_fit(file)))
         return False
 
-    def _finish(self, file: _File, change: Change, failure: str) -> None:
+    def _finish(self, file: _File, change: Change, failure: str, *, no_room: bool = False) -> None:
         """The change at the head of its queue (a renaming: of two queues) is over."""
-        self._done.append(WriteFailed(change.token, change.path, failure) if failure else WriteCompleted(change.token))
+        if no_room:
+            self._done.append(SpaceRanOut(change, failure))
+        elif failure:
+            self._done.append(WriteFailed(change.token, change.path, failure))
+        else:
+            self._done.append(WriteCompleted(change.token))
         for each in self._files_of(file, change):
             each.changes.popleft()
             each.busy = False
@@ -226,7 +231,7 @@ class RingStorage:
             file.reading -= 1
             self._has_read(operation, failure)
         else:
-            if failure and operation.error not in _NO_ROOM:
+            if failure:
                 self._doubts.add(file.path, failure)
             for write in operation.writes:
                 self._finish(file, write, failure)
@@ -258,8 +263,9 @@ class RingStorage:
         file.busy = False
         try:
             file.size = future.result()
+            file.grown_for = write.token
         except OSError as error:
-            self._finish(file, write, describe(error))
+            self._finish(file, write, describe(error), no_room=is_no_room(error))
         self._advance(file)
 
     def _begin_with_names(self, file: _File, change: Truncate | Delete | Rename) -> bool:
@@ -289,19 +295,19 @@ class RingStorage:
         return next((reason for path in paths if (reason := self._doubts.about(path))), "")
 
     def _changed_names(self, file: _File, change: Truncate | Delete | Rename, future: Future[None]) -> None:
-        failure = ""
+        failure, no_room = "", False
         try:
             future.result()
         except SyncFailed as error:
             failure = error.reason
             self._doubts.add(error.path, error.reason)
         except OSError as error:
-            failure = describe(error)
+            failure, no_room = describe(error), is_no_room(error)
         if not failure and isinstance(change, Delete):
             self._doubts.removed(change.path)
         if not failure and isinstance(change, Rename):
             self._doubts.removed(change.to)
-        self._finish(file, change, failure)
+        self._finish(file, change, failure, no_room=no_room)
         self._advance(file)
 
     # --- descriptors ---
@@ -330,18 +336,18 @@ class RingStorage:
 
     def _opened(self, file: _File, create: bool, future: Future[tuple[int, int]]) -> None:
         file.busy = False
-        failure = ""
+        failure, no_room = "", False
         try:
             file.fd, file.size = future.result()
         except SyncFailed as error:
             failure = error.reason
             self._doubts.add(error.path, error.reason)
         except OSError as error:
-            failure = describe(error)
+            failure, no_room = describe(error), is_no_room(error)
         if failure:
             self._has_closed()
             if create:
-                self._finish(file, file.changes[0], failure)
+                self._finish(file, file.changes[0], failure, no_room=no_room)
             else:
                 self._done += [ReadFailed(read.token, read.path, failure) for read in file.reads]
                 file.reads.clear()
@@ -369,6 +375,12 @@ class RingStorage:
         self._open_count -= 1
         if self._waiting_to_open:
             self._open(*self._waiting_to_open.popleft())
+
+
+def _has_to_grow(file: _File, write: Write) -> bool:
+    """Blocks are to be reserved first: those of the write, or, asked for once, those ahead of it."""
+    end = write.offset + len(write.data)
+    return end > file.size or (file.grown_for != write.token and is_short(file.size, end, write.ahead))
 
 
 def _writes_that_fit(file: _File) -> list[Write]:

@@ -37,6 +37,8 @@ def unsettled(cluster: Cluster, excused: dict[str, int]) -> str:
     for host in core:
         if not host.up:
             return f"node {host.node_id} is down"
+        if probe.is_full(host):
+            return f"node {host.node_id} says that its disk is full"
         if host.disk.damage.fatal and probe.raft(host) is not None:
             raise Violation(f"recovery: node {host.node_id} runs in spite of {host.disk.damage.fatal}")
     views = []

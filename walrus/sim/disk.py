@@ -8,8 +8,8 @@ not, the first sectors or the first bytes may have. What else goes wrong with a 
 from collections.abc import Callable
 from typing import Final
 
-from walrus.core.actions import Delete, Read, Rename, Truncate, Write
-from walrus.core.events import Event, ReadCompleted, ReadFailed, WriteCompleted, WriteFailed
+from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
+from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.sim.damage import LOGS, Damage
 from walrus.sim.rng import Rng
 from walrus.sim.world import Violation, World
@@ -18,11 +18,8 @@ SECTOR_BYTES: Final = 512
 ENOENT: Final = "ENOENT: No such file or directory"
 EIO: Final = "EIO: Input/output error"
 ENOSPC: Final = "ENOSPC: No space left on device"
-NO_SPACE: Final = "no-space"
 FAILED_SYNC: Final = "failed-sync"
 READ_ERROR: Final = "read-error"
-
-Change = Write | Truncate | Delete | Rename
 
 
 class Disk:
@@ -60,8 +57,6 @@ class Disk:
         """What may make a process on this disk stop itself now, or at its next start."""
         if self.damage.fatal or self.failed:
             return self.damage.fatal or self.failed
-        if self.room_bytes is not None:
-            return NO_SPACE
         if self._failing_sync is not None:
             return FAILED_SYNC
         return READ_ERROR if any(wound.path in LOGS for wound in self.damage.of_kind(READ_ERROR)) else ""
@@ -130,7 +125,10 @@ class Disk:
         for path in paths_of(action):
             del self._in_flight[path]
         error = self._carry_out(action)
-        self._notify(WriteFailed(action.token, action.path, error) if error else WriteCompleted(action.token))
+        if error == ENOSPC:
+            self._notify(SpaceRanOut(action, error))
+        else:
+            self._notify(WriteFailed(action.token, action.path, error) if error else WriteCompleted(action.token))
 
     def _complete_read(self, item: tuple[int, Read]) -> None:
         life, action = item
@@ -191,20 +189,19 @@ class Disk:
         return ""
 
     def _write(self, action: Write, size: int) -> str:
-        data, error = action.data, ""
-        missing_bytes = max(0, action.offset + len(data) - size) - (self.room_bytes or 0)
-        if self.room_bytes is not None and missing_bytes > 0:
-            data, error = data[: max(0, len(data) - missing_bytes)], ENOSPC
-            self.failed = NO_SPACE
-        if error and not data:
-            return error
+        """The room is found before anything is written: first for the bytes, then for zeros ahead of them."""
+        end, room_bytes = action.offset + len(action.data), self.room_bytes
+        if room_bytes is not None and end - size > room_bytes:
+            return ENOSPC
         content = self.files.setdefault(action.path, bytearray())
         if len(content) < action.offset:
             _resize(content, action.offset)
-        content[action.offset : action.offset + len(data)] = data
+        content[action.offset : end] = action.data
+        if len(content) < end + action.ahead // 2 and (room_bytes is None or end + action.ahead - size <= room_bytes):
+            _resize(content, end + action.ahead)
         self._make_room(size - len(content))
-        self.damage.written(action.path, action.offset, action.offset + len(data))
-        return error
+        self.damage.written(action.path, action.offset, end)
+        return ""
 
     def _make_room(self, freed_bytes: int) -> None:
         if self.room_bytes is not None:

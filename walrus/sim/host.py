@@ -27,7 +27,7 @@ from walrus.core.actions import (
     Write,
 )
 from walrus.core.config import Deadline, NodeConfig
-from walrus.core.events import Event, PollFinished, Started, TimerFired, WriteCompleted, WriteFailed
+from walrus.core.events import Event, PollFinished, SpaceRanOut, Started, TimerFired, WriteCompleted, WriteFailed
 from walrus.sim.clock import Clock
 from walrus.sim.disk import Disk
 from walrus.sim.network import Network
@@ -98,7 +98,8 @@ class Host:
         self._turn_due = False
         self._wake_at_ns = -1  # -1: no wake-up is pending
         self._peers: dict[int, str] = {}
-        self._pending: set[int] = set()  # tokens of writes in flight; membership only
+        self._pending: set[int] = set()  # tokens of writes in flight, or without room; membership only
+        self._roomless: set[int] = set()  # those without room, which may be asked for again; membership only
         self._durable: set[int] = set()  # tokens of completed writes
         self._held: dict[int, list[Send]] = {}
         self._do: dict[type[Action], Callable[..., None]] = self._table()
@@ -187,6 +188,7 @@ class Host:
         self._wake_at_ns = -1
         self._peers = {}
         self._pending = set()
+        self._roomless = set()
         self._durable = set()
         self._held = {}
 
@@ -201,6 +203,8 @@ class Host:
         for event in inbox:
             if event.__class__ is WriteCompleted or event.__class__ is WriteFailed:
                 self._write_ended(event)
+            elif isinstance(event, SpaceRanOut):
+                self._roomless.add(event.change.token)
             self._handle(event, now)
         if self.node is None:  # it stopped itself
             return
@@ -309,9 +313,10 @@ class Host:
         self.heard_from.pop(action.node, None)
 
     def _change(self, action: Write | Truncate | Delete | Rename) -> None:
-        if action.token in self._pending:
+        if action.token in self._pending and action.token not in self._roomless:
             raise Violation(f"driver contract: node {self.node_id} uses token {action.token} twice at a time")
         self._pending.add(action.token)
+        self._roomless.discard(action.token)
         self.disk.change(action)
 
     def _reply(self, action: Reply) -> None:

@@ -160,6 +160,13 @@ def copy_behind(host: "Host") -> int:
     return 0
 
 
+def is_full(host: "Host") -> bool:
+    """Whether the host's process says that its disk is full."""
+    node: Any = host.node
+    space = getattr(node, "space", None)
+    return space is not None and bool(space.full)
+
+
 def leaves(host: "Host") -> bool:
     """Whether the host's process was asked to stop."""
     node: Any = host.node

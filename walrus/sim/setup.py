@@ -13,6 +13,9 @@ _CORE_PER_MILLION = 350_000  # runs after whose faults only a quorum heals
 _LEAST_QUORUM_NODES = 3
 _HASTY_PER_MILLION = 200_000
 _SLOW_NETWORK_NS = 10 * MS
+_RESERVE_BYTES = 1000  # small enough to be used up
+_ROOM_CHECK_NS = 100 * MS
+_ROOM_NEEDED_BYTES = 2000
 _DEFAULT = NodeConfig(node_id=1, advertise_address="")
 
 
@@ -75,6 +78,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             snapshot_entries=self.snapshot_entries,
             snapshot_bytes=self.snapshot_bytes,
             snapshot_chunk_bytes=self.snapshot_chunk_bytes,
+            metadata_reserve_bytes=_RESERVE_BYTES,
+            room_check_ns=_ROOM_CHECK_NS,
+            room_needed_bytes=_ROOM_NEEDED_BYTES,
             heartbeat_interval_ns=_DEFAULT.lease_ns // self.quicker // self.beats_per_lease,
             lease_ns=_DEFAULT.lease_ns // self.quicker,
             lease_margin_ns=(-_DEFAULT.lease_ns // 2 if self.hasty else _DEFAULT.lease_margin_ns) // self.quicker,

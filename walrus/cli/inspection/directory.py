@@ -26,6 +26,7 @@ from walrus.cli.inspection.report import (
 from walrus.core.actions import Log, Read
 from walrus.core.outbox import Outbox
 from walrus.core.segment.replica import segment_path
+from walrus.core.space import ROOM_PATH
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import SegmentHeader
@@ -99,6 +100,10 @@ class _Inspection:
         named = _SEGMENT.fullmatch(path)
         if path == kinds.LOCK_NAME:
             return kinds.lock(file)
+        if path == ROOM_PATH:
+            report = Report(str(file.path), "scratch file", {"size_bytes": file.size})
+            report.notes.append("written on a full disk to see whether there is room: the next start removes it")
+            return report
         if named is None:
             report = Report(str(file.path), "unknown", {"size_bytes": file.size})
             report.add(NO_FILE_OF_OURS, None, "no node makes a file of this name here; it is not looked at")

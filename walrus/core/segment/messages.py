@@ -13,6 +13,7 @@ FENCED: Final = 2  # a higher epoch was promised (``fence_epoch``)
 CLOSED: Final = 3  # the segment is SEALED
 UNTRUSTED: Final = 4  # the copy was lost or is corrupt: counts in no quorum
 MISMATCH: Final = 5  # other bytes are stored at that offset: must never happen
+NO_ROOM: Final = 6  # the disk is full; ``length`` records are durable here
 
 # Modes of ReadBlocks.
 READ_CLIENT: Final = 0  # acknowledged or counted records only
@@ -30,6 +31,7 @@ MOVED: Final = 1  # not admitted, nothing was sent to any replica: route it agai
 UNKNOWN: Final = 2  # neither yes nor no is known
 EMPTY: Final = 3
 REFUSED: Final = 4  # not admitted in time; routing it again could let it overtake what came after it
+NO_SPACE: Final = 5  # not admitted: a full disk
 
 
 class Append(Message, frozen=True, array_like=True, tag="sa", gc=False):
@@ -130,11 +132,12 @@ MAX_PUTS_DONE: Final = 1 << 20
 
 
 class PutsDone(Message, frozen=True, array_like=True, tag="fd", gc=False):
-    """``count`` forwarded PUTs from ``rid`` on ended with ``status`` (DONE, MOVED, UNKNOWN, REFUSED)."""
+    """``count`` forwarded PUTs from ``rid`` on ended with ``status`` (DONE, MOVED, UNKNOWN, REFUSED, NO_SPACE)."""
 
     rid: Natural
     count: Annotated[int, Meta(ge=0, le=MAX_PUTS_DONE)]
     status: Natural
+    node: Natural = 0  # NO_SPACE: whose disk is full
 
 
 class ForwardGet(Message, frozen=True, array_like=True, tag="fg", gc=False):

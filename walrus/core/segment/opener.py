@@ -90,7 +90,7 @@ class Opener:
     def _judged(self, replica: Replica, verdict: Verdict) -> None:
         if verdict.state == LOST_VERDICT:
             self._out.log("error", f"{replica.path}: {verdict.reason}; its copy counts in no quorum until repaired")
-            replica.state = LOST
+            replica.lost(verdict.index)
             self.opened.append(replica)
             return
         replica.opened(verdict.index, self._tokens)

@@ -188,6 +188,8 @@ class Repairs:
         pull.attempt += 1
         pull.rid = self._out.rid()
         self._by_rid[pull.rid] = pull
+        if self._store.full:
+            return  # asked again later
         mode = READ_RECOVERY if pull.epoch else READ_CLIENT
         if not source:
             return

@@ -77,6 +77,12 @@ class Replica:
         end = index.end_position if index.length else 0
         self.appender = Appender(self.path, tokens, end)
 
+    def lost(self, index: BlockIndex) -> None:
+        """The file is damaged: it counts for nothing. Readers of a SEALED segment may have the blocks before that."""
+        self.state = LOST
+        self.index = index
+        self.durable_length = self._flying_length = index.length
+
     def check(self, epoch: int, blocks: list[BlockInfo], base: int) -> int:
         """What admitting these blocks would be: ACCEPTED (wholly or partly new, or a known duplicate) or a refusal."""
         if epoch < self.fence_epoch:
@@ -117,6 +123,13 @@ class Replica:
         assert self.appender is not None
         self.appender.completed(token)
         self.durable_length = self._flying_length
+
+    def give_up(self) -> None:
+        """What is in flight or waits found no room: be as if it had never come."""
+        assert self.appender is not None
+        self.appender.give_up()
+        self.index.truncate(self.durable_length)
+        self._flying_length = self.durable_length
 
     @property
     def settled(self) -> bool:

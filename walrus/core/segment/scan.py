@@ -43,6 +43,8 @@ LOST: Final = 2
 
 
 class Verdict(msgspec.Struct, frozen=True):
+    """``index``: the blocks before whatever is wrong. Of a LOST copy they count for nothing; a reader may have them."""
+
     state: int
     index: BlockIndex
     reason: str
@@ -84,7 +86,7 @@ class Scan:
             self._take_blocks(at_end)
         if self._in_tail and self._sound_block_in_tail():
             others = "sound ones" if self._checks_left_bytes >= 0 else "what looks like blocks throughout"
-            return Verdict(LOST, BlockIndex(), f"corrupt block at byte {self._index.end_position} before {others}")
+            return Verdict(LOST, self._index, f"corrupt block at byte {self._index.end_position} before {others}")
         if not at_end:
             return None
         if self._dirty:

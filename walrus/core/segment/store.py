@@ -5,7 +5,7 @@ Serves any writer and any recoverer alike, the node's own included (they send lo
 
 from typing import Final
 
-from walrus.core.actions import Delete
+from walrus.core.actions import Change, Delete, Write
 from walrus.core.metadata.commands import OPEN, SEALED
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.outbox import Outbox
@@ -14,6 +14,7 @@ from walrus.core.segment.messages import (
     ACCEPTED,
     CLOSED,
     FENCED,
+    NO_ROOM,
     UNTRUSTED,
     Append,
     AppendAck,
@@ -56,7 +57,9 @@ class ReplicaStore:
         self.replicas: dict[Key, Replica] = {}
         self.progressed: dict[Key, None] = {}
         self._dirty: dict[Key, None] = {}
+        self.full = False  # this disk: nothing is taken from other nodes
         self._writes: dict[int, Replica] = {}
+        self._no_room: dict[Key, Write] = {}  # of this node's own open segments: asked for again once there is room
         self._deletes: dict[int, Replica] = {}
         self._queued: dict[Key, list[tuple[int, Append | Fence]]] = {}
         self._notes: dict[int, list[tuple[Replica, int, int]]] = {}  # catalogue token -> (copy, what was noted, value)
@@ -95,10 +98,11 @@ class ReplicaStore:
             self._out.log("error", f"node {sender} sent a corrupt batch for {message.topic}:{message.segment}; refused")
             return
         status = self._admissible(replica, message, blocks)
+        no_room = self.full and sender != self._out.node_id
+        if status == ACCEPTED and no_room and blocks and blocks[-1].base >= replica.length:
+            status = NO_ROOM
         if status != ACCEPTED:
-            length, fence = replica.length, replica.fence_epoch
-            refusal = AppendAck(message.topic, message.segment, message.epoch, status, length, fence, replica.version)
-            self._out.send(sender, refusal)
+            self._refuse(sender, replica, message.epoch, status)
             return
         replica.version = max(replica.version, message.version)
         new = self._admit(replica, message.data, blocks)
@@ -107,6 +111,13 @@ class ReplicaStore:
             self._note_held(replica)
         if not new:
             self._acknowledge(replica)
+        if no_room:  # asked by a probe: what is durable counts, but there is to be no more for now
+            self._refuse(sender, replica, message.epoch, NO_ROOM)
+
+    def _refuse(self, sender: int, replica: Replica, epoch: int, status: int) -> None:
+        length = replica.durable_length if status == NO_ROOM else replica.length
+        refusal = AppendAck(*replica.key, epoch, status, length, replica.fence_epoch, replica.version)
+        self._out.send(sender, refusal)
 
     def _admissible(self, replica: Replica, message: Append, blocks: list[BlockInfo]) -> int:
         segment = self.segment(replica.key)
@@ -155,6 +166,10 @@ class ReplicaStore:
         if message.epoch > replica.fence_epoch:
             replica.fence_epoch = message.epoch
             replica.ack_to.clear()
+            write = self._no_room.pop(replica.key, None)
+            if write is not None:
+                del self._writes[write.token]
+                replica.give_up()  # its writer acknowledges nothing any more, and the recoverer is not to wait for room
             self._note(replica, Fenced(*replica.key, message.epoch), _FENCED, message.epoch)
         if (sender, message.epoch) not in replica.fence_waiters:
             replica.fence_waiters.append((sender, message.epoch))
@@ -162,7 +177,8 @@ class ReplicaStore:
 
     def answer_fence(self, to: int, replica: Replica, status: int) -> None:
         epoch = replica.fence_epoch if status == FENCED else replica.fence_durable
-        self._out.send(to, FenceReply(*replica.key, epoch, status, replica.durable_length))
+        length = replica.durable_length if replica.state != LOST else 0
+        self._out.send(to, FenceReply(*replica.key, epoch, status, length))
 
     def _answer_fences(self, replica: Replica) -> None:
         if not replica.fence_waiters or not replica.settled:
@@ -230,6 +246,33 @@ class ReplicaStore:
                 self._noted(noted, kind, value, token)
             return True
         return self._deleted(token) or self._opened(self.opener.write_completed(token))
+
+    def space_ran_out(self, change: Change) -> bool:
+        """There is no room for a change; False if it is not the write of a copy.
+
+        A copy is left behind, as if it had never been sent the batch, to be caught up later: so it can tell a recoverer
+        its length at once. Only what this node itself writes waits: other copies are fed from it.
+        """
+        replica = self._writes.get(change.token)
+        if replica is None or not isinstance(change, Write):
+            return False
+        if self._out.node_id in replica.ack_to:
+            self._no_room[replica.key] = change
+            return True
+        del self._writes[change.token]
+        for node, epoch in replica.ack_to.items():
+            self._refuse(node, replica, epoch, NO_ROOM)
+        replica.ack_to.clear()
+        replica.give_up()
+        self._answer_fences(replica)
+        return True
+
+    def has_room(self) -> None:
+        """There is room again."""
+        self.full = False
+        waiting, self._no_room = self._no_room, {}
+        for write in waiting.values():
+            self._out.add(write)
 
     def _noted(self, replica: Replica, kind: int, value: int, token: int) -> None:
         if kind == _FENCED:

@@ -13,7 +13,10 @@ MAX_UNACKED_BYTES: Final = 8 << 20  # sent ahead to one copy
 class Target:
     """Invariant: ``match <= next``; ``match`` never falls (it only comes from ACCEPTED answers)."""
 
-    __slots__ = ("_flying", "fetching", "match", "member", "next", "probing", "progress_ns", "unacked_bytes", "version")
+    __slots__ = (
+        *("_flying", "fetching", "match", "member", "next", "no_room", "probing", "progress_ns", "unacked_bytes"),
+        "version",
+    )
 
     def __init__(self, member: Member, version: int) -> None:
         self.member = member
@@ -23,6 +26,7 @@ class Target:
         self.unacked_bytes = 0
         self.progress_ns = 0  # when it last confirmed something, or was sent something while idle
         self.probing = False  # it fell silent: send nothing but probes until it answers
+        self.no_room = False  # its disk is full, as far as it said last
         self.fetching = False  # a local read for catching up is under way
         self._flying: deque[tuple[int, int]] = deque()  # (record behind a message, its bytes)
 

@@ -28,6 +28,8 @@ from walrus.core.segment.messages import (
     FENCED,
     GAP,
     MOVED,
+    NO_ROOM,
+    NO_SPACE,
     REFUSED,
     UNKNOWN,
     Append,
@@ -72,7 +74,7 @@ class SegmentWriter:
         self._size = FILE_HEADER_BYTES
         self.unsent: deque[Pending] = deque()
         self.in_flight: deque[tuple[int, list[Pending]]] = deque()  # (record behind the batch, who waits)
-        self.results: list[tuple[int, list[Pending]]] = []  # (DONE, MOVED, REFUSED or UNKNOWN, who waited)
+        self.results: list[tuple[int, list[Pending]]] = []  # (what became of it, see messages, and who waited)
         self.targets: dict[int, Target] = {member[0]: Target(member, segment.version) for member in segment.members}
 
     # --- requests ---
@@ -95,6 +97,23 @@ class SegmentWriter:
             self._send_block(now_ns, wall_ns)
             if self.full:
                 self.state = DRAINING
+
+    @property
+    def full_node(self) -> int:
+        """A member without room, where so few have any that nothing more could be acknowledged; else 0."""
+        for members in (self.members, self.changing if self.joint else None):
+            full = [node for node, _ in members or () if node in self.targets and self.targets[node].no_room]
+            if members and len(members) - len(full) < quorums(len(members))[0]:
+                return full[0]
+        return 0
+
+    def refuse(self, full_node: int) -> None:
+        """Take nothing of what was never sent, because the disk of that node is full."""
+        if self.unsent and self.state == WRITING:
+            for pending in self.unsent:
+                pending.full_node = full_node
+            self.results.append((NO_SPACE, list(self.unsent)))
+            self.unsent.clear()
 
     def _send_block(self, now_ns: int, wall_ns: int) -> None:
         unsent = self.unsent
@@ -137,7 +156,11 @@ class SegmentWriter:
             return
         if message.status in (FENCED, CLOSED):
             self.stop()
+        elif message.status == NO_ROOM:  # left behind; a probe will tell when it can be caught up
+            target.no_room = target.probing = True
+            target.rewind(message.length)
         elif message.status in (ACCEPTED, GAP) and message.version >= target.version:
+            target.no_room = False
             news = message.status == ACCEPTED and target.accepted(message.length, now_ns)
             if message.status == GAP or target.probing:
                 target.probing = False
@@ -192,7 +215,8 @@ class SegmentWriter:
             return
         for target in self.targets.values():
             silent_ns = now_ns - target.progress_ns
-            if target.match < self.length and silent_ns >= PROBE_AFTER_NS and target.member[0] != self.writer[0]:
+            behind = target.match < self.length or target.no_room
+            if behind and silent_ns >= PROBE_AFTER_NS and target.member[0] != self.writer[0]:
                 target.progress_ns = now_ns
                 target.probing = True
                 self._send(target, target.match, b"")

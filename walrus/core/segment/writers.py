@@ -45,6 +45,7 @@ class Writers:
         self._catching: dict[int, tuple[Key, int]] = {}  # rid of a local read -> (segment, lagging node)
         self._draining_since: dict[Key, int] = {}  # segments on their way to the seal -> ns
         self.rollovers = Histogram()  # of own segments: from the last record admitted until SEALED has applied
+        self.full = False  # this node's disk: no PUT is taken
         self.leaving = False  # the node shuts down: hand every segment to another
         self.results: list[tuple[Key, int, list[Pending]]] = []
 
@@ -102,10 +103,13 @@ class Writers:
             self._collect(writer)
 
     def _collect(self, writer: SegmentWriter) -> None:
+        self._hand_over(writer)
+        self.active[writer.key] = None
+
+    def _hand_over(self, writer: SegmentWriter) -> None:
         for status, origins in writer.results:
             self.results.append((writer.key, status, origins))
         writer.results.clear()
-        self.active[writer.key] = None
 
     def _settled(self, writer: SegmentWriter) -> None:
         self._withdraw(writer.key)
@@ -129,6 +133,9 @@ class Writers:
             if writer is None:
                 self._rolled(key, now_ns)
                 continue
+            if full_node := self._me[0] if self.full else writer.full_node:
+                writer.refuse(full_node)
+                self._hand_over(writer)
             writer.flush(now_ns, wall_ns, lease=lease)
             self._catch_up(writer)
             if writer.changing is not None:

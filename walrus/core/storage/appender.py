@@ -26,13 +26,16 @@ class Appender:
         "_parts",
         "_tokens",
         "_waiting_token",
+        "ahead",
         "durable_end",
         "flying_token",
         "path",
     )
 
-    def __init__(self, path: str, tokens: Tokens, end: int) -> None:
+    def __init__(self, path: str, tokens: Tokens, end: int, ahead: int = 0) -> None:
+        """``ahead``: so many bytes are to be reserved behind each write."""
         self.path = path
+        self.ahead = ahead
         self.durable_end = end
         self.flying_token = 0
         self._flying_bytes = 0
@@ -56,10 +59,23 @@ class Appender:
         self._parts.append(data)
         return self._waiting_token
 
-    def drop_waiting(self) -> None:
-        """Forget what waits: something else will make it durable."""
-        self._parts = []
+    def set_aside(self) -> tuple[list[bytes], int]:
+        """What waits, which something else will make durable, and where the file ends: for :meth:`bring_back`."""
+        parts, self._parts = self._parts, []
         self._waiting_token = 0
+        return parts, self.durable_end
+
+    def bring_back(self, aside: tuple[list[bytes], int]) -> None:
+        """Nothing else made durable what was set aside: it goes before what waits now."""
+        parts, self.durable_end = aside
+        self._parts = parts + self._parts
+        if self._parts and not self._waiting_token:
+            self._waiting_token = self._tokens.take()
+
+    def give_up(self) -> None:
+        """The write in flight found no room: forget it, and what waits."""
+        self._parts = []
+        self._waiting_token = self.flying_token = self._flying_bytes = 0
 
     def begin_anew(self, end: int) -> None:
         """The file is another one now, of which ``end`` bytes are known durable; what waits follows them."""
@@ -74,7 +90,7 @@ class Appender:
         self._parts = []
         self.flying_token, self._waiting_token = self._waiting_token, 0
         self._flying_bytes = len(data)
-        return Write(self.path, self.durable_end, data, self.flying_token)
+        return Write(self.path, self.durable_end, data, self.flying_token, self.ahead)
 
     def completed(self, token: int) -> None:
         assert token == self.flying_token, (token, self.flying_token)

@@ -133,12 +133,12 @@ def encode_whole(magic: bytes, node: int, storage: int, payloads: list[bytes]) -
 class RecordLog:
     """Appends records to one file with group commit. Drivers see only its ``Write`` actions."""
 
-    def __init__(self, path: str, tokens: Tokens, end: int) -> None:
-        self.appender = Appender(path, tokens, end)
+    def __init__(self, path: str, tokens: Tokens, end: int, ahead: int = 0) -> None:
+        self.appender = Appender(path, tokens, end, ahead)
 
     @classmethod
-    def create(cls, path: str, magic: bytes, node: int, storage: int, tokens: Tokens) -> "RecordLog":
-        log = cls(path, tokens, 0)
+    def create(cls, path: str, magic: bytes, node: int, storage: int, tokens: Tokens, ahead: int = 0) -> "RecordLog":
+        log = cls(path, tokens, 0, ahead)
         log.appender.append(encode_header(magic, node, storage))
         return log
 

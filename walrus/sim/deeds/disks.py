@@ -70,15 +70,13 @@ class NormalSpeed(OfDisk, frozen=True, tag="normal disk speed"):
 
 
 class FillUp(OfDisk, frozen=True, tag="no space"):
-    """So many more bytes fit on the disk; what goes beyond them is cut short and fails."""
+    """So many more bytes fit on the disk; a change that needs more is not begun."""
 
     room_bytes: int
 
     def apply(self, cluster: "Cluster") -> None:
         """Fill it, until there is room again or all disks heal."""
-        host = cluster.host(self.node)
-        host.disk.room_bytes = self.room_bytes
-        host.injured = host.disk.injury
+        cluster.host(self.node).disk.room_bytes = self.room_bytes
 
     @property
     def begins(self) -> str:
@@ -94,9 +92,7 @@ class MakeRoom(OfDisk, frozen=True, tag="room again"):
 
     def apply(self, cluster: "Cluster") -> None:
         """Make room."""
-        host = cluster.host(self.node)
-        host.disk.room_bytes = None
-        host.injured = host.disk.injury
+        cluster.host(self.node).disk.room_bytes = None
 
     @property
     def ends(self) -> str:

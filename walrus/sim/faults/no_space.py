@@ -1,24 +1,24 @@
-"""No space: a disk is full for a while, and what makes a file longer fails half done.
+"""No space: a disk is full for a while, and what makes a file longer is not begun.
 
-A node on a full disk stops itself and is started again until there is room. That it goes on serving reads and takes
-writes again by itself comes with the storage issue.
+A node on a full disk takes no PUT, but goes on: it serves reads and replicates metadata within what it has reserved
+ahead. Other copies go on without its own. It takes PUTs again by itself once there is room.
 """
 
+from walrus.sim import probe
 from walrus.sim.cluster import Cluster
 from walrus.sim.deeds.disks import FillUp, MakeRoom
-from walrus.sim.disk import ENOSPC
 from walrus.sim.faults.disk_fault import DiskFault
 from walrus.sim.host import Host
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
 
-_AFTER_NS = 20 * MS
+_LOOK_NS = 5 * MS
 
 
 class NoSpace(DiskFault):
     """Fills one disk at a time, or all of them at once.
 
-    Bites when a process stops itself for it.
+    Bites when a process says that its disk is full.
     """
 
     name = "no-space"
@@ -39,9 +39,15 @@ class NoSpace(DiskFault):
             self._full[host.node_id] = host
             self.fired()
             self.cluster.do(FillUp(host.node_id, self.rng.randrange(self.room_most_bytes)))
-            lasts_ns = self.rng.randrange(10 * MS, self.lasts_most_ns)
-            self.attend(host, ENOSPC, lasts_ns + _AFTER_NS)
-            self.world.after(lasts_ns, self._empty, host)
+            self.world.after(self.rng.randrange(10 * MS, self.lasts_most_ns), self._empty, host)
+            self.world.after(_LOOK_NS, self._watch, host)
+
+    def _watch(self, host: Host) -> None:
+        if self.active and host.node_id in self._full:
+            if probe.is_full(host):
+                self.bit()
+            else:
+                self.world.after(_LOOK_NS, self._watch, host)
 
     def _empty(self, host: Host) -> None:
         if self.active:
