@@ -18,7 +18,7 @@ BUGS = (
         True,
         (
             Edit(
-                Leader.add_learner,
+                Leader._why_no_change,
                 "    if not self.has_committed_in_term:\n"
                 '        return "the leader has not committed an entry of its term yet"\n',
                 "",
@@ -34,7 +34,7 @@ BUGS = (
         True,
         (
             Edit(
-                Leader.add_learner,
+                Leader._why_no_change,
                 "    if self._state.membership_change_pending:\n"
                 '        return "another membership change is under way"\n',
                 "",
@@ -89,7 +89,7 @@ BUGS = (
         "A member is removed and added again in one term, and answers to its first stay are taken for the second.",
         "research note",
         True,
-        waits_for="removal of nodes",
+        (Edit(Leader._follow_membership, "self.progress = progress", "self.progress = self.progress | progress"),),
     ),
     Bug(
         "vote-for-stale-log",
