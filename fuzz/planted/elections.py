@@ -162,7 +162,7 @@ BUGS = (
             ),
             Edit(Leader.add_learner, "known is not None and known.storage != info.storage", "known is info"),
             Edit(RaftState._adopt_membership, " and own.storage == self.storage_id", ""),
-            Edit(Joining.requested, "known is not None and known.storage == message.storage", "known is not None"),
+            Edit(Joining.requested, "elif known.storage == message.storage", "elif known is not None"),
         ),
     ),
 )

@@ -20,8 +20,10 @@ from walrus.core.peer import (
     InstallSnapshot,
     JoinReply,
     JoinRequest,
+    Member,
     Message,
     RaftMessage,
+    Removed,
     SnapshotReply,
 )
 from walrus.core.raft.membership import MemberInfo, Membership
@@ -75,6 +77,9 @@ class Group:
         self._led = False
         self._membership = Membership()
         self._strangers: dict[tuple[int, int], None] = {}  # complained about already
+        self._committed = self._membership  # as of which these are out:
+        self._removed: frozenset[Member] = frozenset()  # membership only
+        self.removed = False  # this node with its disk is no member any more, and never will be
         if recovered is not None:
             self.adopt(recovered.state.cluster)
         self._follow_membership()
@@ -108,6 +113,12 @@ class Group:
                 self._complain(envelope)
             return False  # own messages never take the wire: another process was given this node's number
         kind = type(message)
+        if kind is Removed:
+            return not self.cluster or envelope.cluster == self.cluster
+        sender = (envelope.sender, envelope.sender_storage)
+        if self._is_removed(sender):
+            out.send_to_member(sender, Removed(*sender))
+            return False
         if kind is JoinRequest:
             return envelope.cluster in (0, self.cluster)
         if kind is JoinReply:
@@ -118,6 +129,17 @@ class Group:
             self._complain(envelope)
             return False
         return True
+
+    def _is_removed(self, member: Member) -> bool:
+        committed = self.raft.committed_membership
+        if committed is not self._committed:
+            self._committed, self._removed = committed, frozenset(committed.removed)
+        return member in self._removed
+
+    def told_removed(self, message: Removed) -> None:
+        """A member of the cluster says who was removed."""
+        if (message.node, message.storage) == (self._out.node_id, self._out.storage_id):
+            self.removed = True
 
     def _complain(self, envelope: Envelope) -> None:
         who = (envelope.sender, envelope.sender_storage)
@@ -146,6 +168,7 @@ class Group:
 
     def tick(self, leases: LeaseTable, liveness: Liveness, now_ns: int) -> None:
         """Tell who is live; Raft's own deadline is the caller's business."""
+        self.removed = self.removed or self._is_removed((self._out.node_id, self._out.storage_id))
         if self.raft.role is LEADER:
             me = self._out.node_id
             live = tuple(
@@ -175,6 +198,9 @@ class Group:
             leases.answered(node, now_ns)
         for _, term, seq, confirmed_seq in output.granted:
             lease.heartbeat(term, seq, confirmed_seq, now_ns)
+        for member in output.removed:
+            if member[0] != self._out.node_id:
+                self._out.send_to_member(member, Removed(*member))
         for note in output.notes:
             self._out.log("info", note)
         return output

@@ -11,8 +11,9 @@ from walrus.core.config import NodeConfig
 from walrus.core.gets import Gets
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import CreateTopic, encode
-from walrus.core.metadata.placement import choose_members, choose_writer
+from walrus.core.metadata.placement import choose_members, choose_writer, placeable
 from walrus.core.metadata.state import Metadata
+from walrus.core.operators import Operators
 from walrus.core.outbox import Outbox
 from walrus.core.proposals import Outcome, Proposals
 from walrus.core.puts import Puts
@@ -25,6 +26,8 @@ from walrus.core.wire import (
     HTTP,
     METRICS,
     NO_LEADER,
+    NODE,
+    NODES,
     PUT,
     REGISTER,
     STATE,
@@ -41,7 +44,7 @@ class Service:
     def __init__(
         self, out: Outbox, config: NodeConfig, metadata: Metadata, raft: Raft, liveness: Liveness,
         sessions: ClientSessions, proposals: Proposals, reads: ReadIndexes, puts: Puts, gets: Gets,
-        metrics: Metrics,
+        metrics: Metrics, operators: Operators,
     ) -> None:  # fmt: skip
         self._out = out
         self._config = config
@@ -54,13 +57,14 @@ class Service:
         self._puts = puts
         self._gets = gets
         self._metrics = metrics
+        self._operators = operators
         self._behind: dict[int, tuple[Slot, Request, int]] = {}  # barrier ticket -> (who, what, deadline)
         self._creating: dict[str, list[tuple[Slot, int]]] = {}  # topic -> (who, deadline)
         self._proposed: dict[int, str] = {}  # rid -> topic
 
     @property
     def waiting(self) -> int:
-        return len(self._behind) + len(self._creating)
+        return len(self._behind) + len(self._creating) + self._operators.waiting
 
     def request(self, slot: Slot, request: Request, now_ns: int) -> None:
         """One request of a client of this node."""
@@ -88,6 +92,8 @@ class Service:
         topic = self._metadata.topics.get(request.topic)
         if topic is None and request.topic:
             self._sessions.answer(slot, unknown_topic(request.topic))
+        elif request.verb in (NODES, NODE):
+            self._operators.request(slot, request, now_ns + self._config.rpc_timeout_ns)
         elif request.verb == PUT:
             self.request(slot, request, now_ns)
         elif request.verb == GET:
@@ -128,7 +134,8 @@ class Service:
             self._create(topic)
 
     def _create(self, topic: str) -> None:
-        nodes, voters = self._metadata.nodes, self._raft.committed_membership.voters
+        nodes = self._metadata.nodes
+        voters = placeable(nodes, self._raft.committed_membership)
         live = self._liveness.live
         known = [n for n in voters if n in nodes]
         if not known:
@@ -143,7 +150,7 @@ class Service:
         """A command was decided; False if it is not ours. A topic that existed already is as good."""
         topic = self._proposed.pop(outcome.rid, None)
         if topic is None:
-            return False
+            return self._operators.outcome(outcome)
         for slot, _ in self._creating.pop(topic, ()):
             self._sessions.answer(slot, b"OK")
         return True
@@ -161,6 +168,7 @@ class Service:
 
     def tick(self, now_ns: int) -> None:
         """Refuse what has waited too long for a leader; retry what could not be proposed."""
+        self._operators.tick(now_ns)
         expired = [ticket for ticket, (_, _, deadline) in self._behind.items() if deadline <= now_ns]
         for ticket in expired:
             self._sessions.answer(self._behind.pop(ticket)[0], NO_LEADER)

@@ -99,8 +99,8 @@ class RaftState:
 
     @property
     def may_campaign(self) -> bool:
-        """Whether this node is a voter, or was one until a change that may not be committed: perhaps only its log has the
-        entry that removes it, and nobody without that entry can be elected (dissertation 4.2.2).
+        """Whether this node is a voter, or was one until a change that may not be committed: perhaps only its log has
+        the entry that removes it, and nobody without that entry can be elected (dissertation 4.2.2).
         """
         return self.is_voter or self._history.has_voter((self.node_id, self.storage_id))
 
