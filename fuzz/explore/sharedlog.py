@@ -116,6 +116,7 @@ class SharedLogGroup(Group):
         self.raft = SharedLogRaft(config.node_id)  # type: ignore[assignment]
         self._strangers: dict[tuple[int, int], None] = {}
         self.removed = False
+        self._asked = (0, 0)
 
     def _is_removed(self, member: Member) -> bool:
         """Nobody leaves."""

@@ -21,6 +21,8 @@ LOOK_NS: Final = 250 * MS
 HAND_OVER_NS: Final = 2 * SECOND
 SILENT_NS: Final = 10 * SECOND
 """A node that has not been heard of for so long is dead to one that comes with its number and another disk."""
+SURE_NS: Final = 2 * SECOND
+"""A node that is live for so long since another one asked for its number has been heard meanwhile."""
 NAMED_MOST: Final = 5  # segments or topics in one sentence
 
 
@@ -42,6 +44,7 @@ class Departures:
         self._next_look_ns = 0
         self._next_hand_over_ns = 0
         self._names: dict[Member, tuple[str, int]] = {}  # a segment that was found to name the member
+        self._asked: dict[Member, tuple[int, int]] = {}  # whose number another disk has come with: first, last time
         self.waits_for: dict[int, str] = {}
 
     def tick(self, now_ns: int) -> None:
@@ -136,8 +139,14 @@ class Departures:
         Returns why it cannot be taken yet, and whether asking again will not help. If the member is dead it is removed.
         """
         node = known[0]
+        first_ns, last_ns = self._asked.get(known, (now_ns, now_ns))
+        if now_ns - last_ns >= SURE_NS:
+            first_ns = now_ns
+        self._asked[known] = (first_ns, now_ns)
         if node in self._liveness.live:
-            return f"node {node} lives, with another disk: give the new node a number of its own", True
+            # One that has just died counts as live for as long as it may hold a lease.
+            sure = now_ns - first_ns >= SURE_NS
+            return f"node {node} lives, with another disk: give the new node a number of its own", sure
         if not self._is_current():
             return "the leader has not applied what earlier leaders committed yet", False
         patience_ns = min(SILENT_NS, self._config.replace_after_ns)

@@ -17,6 +17,7 @@ from walrus.core.peer import (
     AppendReply,
     Entry,
     Envelope,
+    Heartbeat,
     InstallSnapshot,
     JoinReply,
     JoinRequest,
@@ -24,6 +25,7 @@ from walrus.core.peer import (
     Message,
     RaftMessage,
     Removed,
+    RequestVote,
     SnapshotReply,
 )
 from walrus.core.raft.membership import MemberInfo, Membership
@@ -39,6 +41,10 @@ from walrus.core.storage.appender import Tokens
 from walrus.core.storage.journal import Base, Boot, Cluster, Hard, Logged, encode_raft, encode_record
 
 FIRST_TOPIC = "logs"
+_FROM_LEADERS: Final = (AppendEntries, Heartbeat, InstallSnapshot)
+"""What only the leader of a term sends. A node that is behind may know it as a member with an earlier disk; the answers
+of such a disk, which others count, it must not take for those of the later one.
+"""
 KEPT_SHARE: Final = 4  # of what may lie between two snapshots a quarter stays in the log behind the newest one
 KEPT_MOST: Final = 4  # a slow follower that answers holds back so many times as much
 
@@ -77,6 +83,7 @@ class Group:
         self._led = False
         self._membership = Membership()
         self._strangers: dict[tuple[int, int], None] = {}  # complained about already
+        self._asked = (0, 0)  # term, storage id of who asked last for a vote that was free
         self._committed = self._membership  # as of which these are out:
         self._removed: frozenset[Member] = frozenset()  # membership only
         self.removed = False  # this node with its disk is no member any more, and never will be
@@ -126,8 +133,21 @@ class Group:
         if not self.cluster or envelope.cluster != self.cluster:
             return False
         if self.raft.storage_of.get(envelope.sender, envelope.sender_storage) != envelope.sender_storage:
-            self._complain(envelope)
-            return False
+            if kind not in _FROM_LEADERS and kind is not RequestVote:
+                self._complain(envelope)
+                return False
+            out.storage_of[envelope.sender] = envelope.sender_storage  # for the answer
+        return not isinstance(message, RequestVote) or self._may_vote_for(envelope, message)
+
+    def _may_vote_for(self, envelope: Envelope, message: RequestVote) -> bool:
+        """A vote in a term is for one disk of a node, though only its number is on record: it is repeated to none but
+        the one that this process gave it to.
+        """
+        given = (message.term, envelope.sender) == (self.raft.term, self.raft.vote)
+        if given and not message.pre:
+            return self._asked == (message.term, envelope.sender_storage)
+        if not message.pre:
+            self._asked = (message.term, envelope.sender_storage)
         return True
 
     def _is_removed(self, member: Member) -> bool:

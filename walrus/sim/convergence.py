@@ -11,7 +11,8 @@ if the ledger of its disk (:mod:`walrus.sim.damage`) knows of the damage.
 
 from typing import Any, Final
 
-from walrus.core.metadata.commands import OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.commands import ACTIVE, DRAINING, LEAVING, NODE_STATE_NAMES, OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.placement import holdings
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.raft.output import Role
 from walrus.core.segment.replica import LOST, segment_path
@@ -63,7 +64,10 @@ def unsettled(cluster: Cluster, excused: dict[str, int]) -> str:
 def _unsettled_segments(cluster: Cluster, state: Metadata, excused: dict[str, int]) -> str:
     """Everyone has applied the same, so one node's state is everybody's."""
     running = [host.node_id for host in cluster.core]
-    size = min(_TARGET_REPLICAS, len(running))
+    staying = [node for node in running if node not in state.nodes or state.nodes[node].state == ACTIVE]
+    if why := _still_there(cluster, state):
+        return why
+    size = min(_TARGET_REPLICAS, len(staying or running))
     for topic in state.topics.values():
         for segment in topic.segments:
             if segment.base >= excused.get(topic.name, segment.base + 1):
@@ -78,6 +82,20 @@ def _unsettled_segments(cluster: Cluster, state: Metadata, excused: dict[str, in
                 return f"{where} has the replica set {segment.members}, not {size} members that run"
             if segment.state == SEALED and (why := _incomplete(cluster, topic.name, segment)):
                 return f"{where}: {why}"
+    return ""
+
+
+def _still_there(cluster: Cluster, state: Metadata) -> str:
+    """Who is drained has nothing any more, and who was to leave has left, unless nodes are broken for good: then those
+    that stay may be too few.
+    """
+    if cluster.broken:
+        return ""
+    for info in state.nodes.values():
+        if info.state >= LEAVING:
+            return f"node {info.node} is {NODE_STATE_NAMES[info.state]}, and still there"
+        if info.state == DRAINING and (held := holdings(state, info.member)):
+            return f"node {info.node} is drained, and has segments of {held}"
     return ""
 
 

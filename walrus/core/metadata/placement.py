@@ -78,6 +78,9 @@ def better_members(
     kept = [m for m in members if m[0] not in gone and m not in unfit]
     taken = {m[0] for m in kept}
     spares = [nodes[n].member for n in staying(nodes, voters) if n in live and n in nodes and n not in taken]
+    if len(kept) + len(spares) < size:  # better those that are to leave than too few
+        last = [nodes[n].member for n in voters if n in live and n in nodes and n not in taken]
+        spares += [member for member in last if member not in spares]
     wanted = tuple(sorted(kept + spares[: max(0, size - len(kept))]))
     return wanted if len(wanted) >= min(size, len(members)) and wanted != tuple(sorted(members)) else None
 

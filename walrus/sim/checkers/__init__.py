@@ -2,6 +2,7 @@
 
 from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
+from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
@@ -19,7 +20,7 @@ def node_checkers(cluster: Cluster) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    return [RaftLogs(), state, leases, cursors, stops, ReplicaPrefixes()]
+    return [Departures(), RaftLogs(), state, leases, cursors, stops, ReplicaPrefixes()]
 
 
 def check_history(history: History, scans: dict[str, list[bytes]], drained: bool) -> None:
