@@ -1,6 +1,7 @@
 """Bugs in Raft's elections and membership."""
 
 from fuzz.planted.bug import Bug, Edit
+from walrus.core.departures import Departures
 from walrus.core.group import Group
 from walrus.core.joining import Joining
 from walrus.core.raft.election import may_grant
@@ -90,6 +91,30 @@ BUGS = (
         "research note",
         True,
         (Edit(Leader._follow_membership, "self.progress = progress", "self.progress = self.progress | progress"),),
+    ),
+    Bug(
+        "replaced-leader-unheard",
+        0,
+        "A node that is behind takes the leader's new disk for a stranger's, and can never learn that it is not.",
+        "own: found by the simulator, seed 90",
+        False,
+        (Edit(Group.admits, "kind not in _FROM_LEADERS and kind is not RequestVote", "kind is not None"),),
+    ),
+    Bug(
+        "removed-leader-gives-up",
+        0,
+        "A leader that crashes before others have the entry that removes it campaigns no more: nobody else can win.",
+        "own: found by the random tests of Raft, seed 327; Ongaro's dissertation, section 4.2.2",
+        False,
+        (Edit(Raft.tick, "if self.may_campaign:", "if self.is_voter:"),),
+    ),
+    Bug(
+        "removed-before-drained",
+        0,
+        "A node that is to leave is removed while segments need its copies.",
+        "nats-server issue 7545 lost records so",
+        False,
+        (Edit(Departures._remove, "info.state == LEAVING and self._is_named(info.member)", "not info.member"),),
     ),
     Bug(
         "vote-for-stale-log",

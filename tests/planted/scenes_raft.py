@@ -2,25 +2,32 @@
 
 import random
 
+from core_node import World
 from raft_alone import config_entry, elect, hear, normal, raft, replies, time_out
 from raft_network import info, settings, storage_of
 from scene import shows
-from segment_fixtures import Wire, joining_of, member, raft_of
+from segment_fixtures import Wire, joining_of, leading_raft, member, metadata_with, raft_of
 from segment_fixtures import settings as node_settings
 
 from walrus.core.actions import SendToAddress
 from walrus.core.config import MS
+from walrus.core.departures import Departures
 from walrus.core.joining import SILENCE_NS
 from walrus.core.lease import Lease
+from walrus.core.liveness import Liveness
+from walrus.core.metadata.commands import LEAVING, SetNodeState
 from walrus.core.peer import (
+    ENTRY_CONFIG,
     AppendEntries,
     AppendReply,
+    Entry,
     Heartbeat,
     HeartbeatReply,
+    JoinRequest,
     RequestVote,
     VoteReply,
 )
-from walrus.core.raft.membership import MemberInfo
+from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import HardState, RaftOutput, Role
 from walrus.core.raft.raft import Raft
 
@@ -73,6 +80,32 @@ def a_node_that_was_removed_comes_again_with_an_empty_disk() -> object:
     machine.persisted(3, 2)
     assert machine.add_learner(MemberInfo(3, 77, "node3:6001", False), 0) == ""
     return machine.progress[3].match_index
+
+
+@shows("replaced-leader-unheard", sound=2, broken=1)
+def a_leader_speaks_whose_new_disk_is_not_known_yet() -> object:
+    world = World().start().sleep(500 * MS)
+    world.hear(JoinRequest(2, 1002, "node2:6001"), cluster=0)
+    world.hear(Heartbeat(world.node.raft.term + 1, 1, 0, 0, ()), storage=77)
+    return world.node.raft.leader
+
+
+@shows("removed-leader-gives-up", sound=Role.PRE_CANDIDATE, broken=Role.LEARNER)
+def a_node_alone_knows_that_it_is_removed_and_times_out() -> object:
+    machine = raft(1, voters=(1, 2))
+    machine.append([Entry(2, 1, ENTRY_CONFIG, Membership((info(1), info(2))).without(1).encode())])
+    machine.keep_idle_role()
+    time_out(machine)
+    return machine.role
+
+
+@shows("removed-before-drained", sound=(1, 2, 3), broken=(1, 2))
+def a_node_is_to_leave_whose_copies_are_needed() -> object:
+    machine, metadata, liveness = leading_raft(1, (1, 2, 3)), metadata_with(1, 2, 3), Liveness(0)
+    machine.step(2, HeartbeatReply(2, 1, 0), 0)
+    metadata.apply(SetNodeState(*member(3), LEAVING))
+    Departures(Wire().out, node_settings(1), metadata, machine, liveness).tick(0)
+    return machine.voters
 
 
 @shows("silent-learner", sound=True, broken=False)

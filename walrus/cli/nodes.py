@@ -1,11 +1,12 @@
 """walrus-cli node: the nodes of a cluster, who leaves it, and how far that has come."""
 
-import time
+import math
 from typing import Any, Final
 
 import click
 
 from walrus.cli.output import pretty_json
+from walrus.cli.probe import wait_until
 from walrus.client import WalrusClient, calls
 from walrus.core.wire import MAX_NUMBER
 
@@ -105,23 +106,28 @@ def _ask(client: WalrusClient, action: str, number: int, *, force: bool = False)
 def _follow(client: WalrusClient, number: int, *, until_gone: bool) -> None:
     """Show how many segments are left, until none is or the node is no member any more."""
     shown = ""
-    while True:
-        rows = calls.json_of(client.call(calls.NODES))
-        row = next((row for row in rows if row["node"] == number), None)
-        if row is None:
-            click.echo(f"node {number} is no member any more")
-            return
-        if row["state"] == "active":
-            click.echo(f"node {number} was called back by somebody else", err=True)
-            return
-        if not row["segments"] and not until_gone:
-            click.echo(f"node {number} has nothing any more")
-            return
-        line = f"{row['segments']} segments left on node {number}"
+
+    def is_amiss() -> str:
+        nonlocal shown
+        line, ended = _progress(calls.json_of(client.call(calls.NODES)), number, until_gone=until_gone)
         if line != shown:
             shown = line
             click.echo(line)
-        time.sleep(_POLL_S)
+        return "" if ended else line
+
+    wait_until(is_amiss, math.inf, _POLL_S)
+
+
+def _progress(rows: list[dict[str, Any]], number: int, *, until_gone: bool) -> tuple[str, bool]:
+    """What to tell, and whether it is the last thing to be told."""
+    row = next((row for row in rows if row["node"] == number), None)
+    if row is None:
+        return f"node {number} is no member any more", True
+    if row["state"] == "active":
+        return f"node {number} was called back by somebody else", True
+    if not row["segments"] and not until_gone:
+        return f"node {number} has nothing any more", True
+    return f"{row['segments']} segments left on node {number}", False
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from walrus.core.metadata.placement import holdings, staying
 from walrus.core.metadata.state import Metadata, NodeInfo
 from walrus.core.proposals import Outcome, Proposals
 from walrus.core.raft.membership import MemberInfo
+from walrus.core.raft.quorum import majority
 from walrus.core.raft.raft import Raft
 from walrus.core.status import to_json
 from walrus.core.wire import NO_LEADER, NODES, Request, error
@@ -20,6 +21,9 @@ _ANSWERS: Final = {
     LEAVING: "is removed once it is drained",
     LOST: "is taken out now",
 }
+
+
+_FEW: Final = 2  # voters; of two, one may leave the other alone
 
 
 class Operators:
@@ -102,6 +106,12 @@ class Operators:
         others = [n for n in staying(self._metadata.nodes, voters) if n != info.node]
         if not any(n in self._liveness.live for n in others):
             return f"node {info.node} cannot be drained: no other voter lives that is not drained itself"
+        if info.state == ACTIVE and len(voters) > _FEW and len(others) < majority(len(voters)):
+            left = ", ".join(map(str, others))
+            return (
+                f"node {info.node} cannot be drained yet: of {len(voters)} voters only {left} would be left to hold "
+                "everything; remove or call back the nodes that are drained already"
+            )
         return max(DRAINING, info.state)  # who leaves is drained too
 
     def _remove(self, info: NodeInfo, *, force: bool) -> str | int:
