@@ -47,6 +47,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     peer.TimeoutNow(3),
     peer.JoinRequest(4, 8, "node4:6004"),
     peer.JoinReply(77, 1, "node1:6001", ""),
+    peer.Removed(4, 8),
     peer.Propose(1 << 40, b"command"),
     peer.ProposeReply(1 << 40, 12, False, "topic logs exists"),
     peer.ReadIndex(5),
@@ -77,12 +78,14 @@ COMMANDS: Final[tuple[commands.AnyCommand, ...]] = (
     commands.Seal("logs", 1, commands.SEALING, 1, 6, (MEMBER,), (*MEMBER, 2), (MEMBER, (2, 9)), (1, 4)),
     commands.ChangeSet("logs", 1, commands.OPEN, 0, 1, (MEMBER, (2, 9))),
     commands.CommitCursors((*MEMBER, 1), (commands.CursorCommit("logs", 1, 1, 3),)),
+    commands.SetNodeState(*MEMBER, commands.DRAINING),
 )
 
 FOUNDER: Final = MemberInfo(*MEMBER, "node:1", voter=True)
 MEMBERSHIPS: Final = (
     Membership((FOUNDER,)),
     Membership((FOUNDER, MemberInfo(2, 9, "node:2", voter=True), MemberInfo(3, 8, "node:3", voter=False))),
+    Membership((FOUNDER,), ((2, 9), (3, 8))),
 )
 
 JOURNAL_RECORDS: Final = (

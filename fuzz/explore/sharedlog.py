@@ -15,7 +15,7 @@ from walrus.core.group import Group
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.state import Metadata
 from walrus.core.outbox import Outbox
-from walrus.core.peer import ENTRY_CONFIG, Entry
+from walrus.core.peer import ENTRY_CONFIG, Entry, Member
 from walrus.core.raft.membership import Membership
 from walrus.core.raft.output import RaftOutput, Role
 from walrus.core.rng import Generator
@@ -115,6 +115,12 @@ class SharedLogGroup(Group):
         self.cluster = out.cluster = CLUSTER
         self.raft = SharedLogRaft(config.node_id)  # type: ignore[assignment]
         self._strangers: dict[tuple[int, int], None] = {}
+        self.removed = False
+        self._asked = (0, 0)
+
+    def _is_removed(self, member: Member) -> bool:
+        """Nobody leaves."""
+        return False
 
     def joined(self) -> Write | None:
         """On a fresh disk: note durably to which cluster it belongs."""

@@ -1,6 +1,7 @@
 """Bugs in Raft's elections and membership."""
 
 from fuzz.planted.bug import Bug, Edit
+from walrus.core.departures import Departures
 from walrus.core.group import Group
 from walrus.core.joining import Joining
 from walrus.core.raft.election import may_grant
@@ -18,7 +19,7 @@ BUGS = (
         True,
         (
             Edit(
-                Leader.add_learner,
+                Leader._why_no_change,
                 "    if not self.has_committed_in_term:\n"
                 '        return "the leader has not committed an entry of its term yet"\n',
                 "",
@@ -34,7 +35,7 @@ BUGS = (
         True,
         (
             Edit(
-                Leader.add_learner,
+                Leader._why_no_change,
                 "    if self._state.membership_change_pending:\n"
                 '        return "another membership change is under way"\n',
                 "",
@@ -89,7 +90,31 @@ BUGS = (
         "A member is removed and added again in one term, and answers to its first stay are taken for the second.",
         "research note",
         True,
-        waits_for="removal of nodes",
+        (Edit(Leader._follow_membership, "self.progress = progress", "self.progress = self.progress | progress"),),
+    ),
+    Bug(
+        "replaced-leader-unheard",
+        0,
+        "A node that is behind takes the leader's new disk for a stranger's, and can never learn that it is not.",
+        "own: found by the simulator, seed 90",
+        False,
+        (Edit(Group.admits, "kind not in _FROM_LEADERS and kind is not RequestVote", "kind is not None"),),
+    ),
+    Bug(
+        "removed-leader-gives-up",
+        0,
+        "A leader that crashes before others have the entry that removes it campaigns no more: nobody else can win.",
+        "own: found by the random tests of Raft, seed 327; Ongaro's dissertation, section 4.2.2",
+        False,
+        (Edit(Raft.tick, "if self.may_campaign:", "if self.is_voter:"),),
+    ),
+    Bug(
+        "removed-before-drained",
+        0,
+        "A node that is to leave is removed while segments need its copies.",
+        "nats-server issue 7545 lost records so",
+        False,
+        (Edit(Departures._remove, "info.state == LEAVING and self._is_named(info.member)", "not info.member"),),
     ),
     Bug(
         "vote-for-stale-log",
@@ -162,7 +187,7 @@ BUGS = (
             ),
             Edit(Leader.add_learner, "known is not None and known.storage != info.storage", "known is info"),
             Edit(RaftState._adopt_membership, " and own.storage == self.storage_id", ""),
-            Edit(Joining.requested, "known is not None and known.storage == message.storage", "known is not None"),
+            Edit(Joining.requested, "elif known.storage == message.storage", "elif known is not None"),
         ),
     ),
 )

@@ -65,6 +65,9 @@ class PortsHeld:
             port = held.getsockname()[1] + 1
         return True
 
+    def close(self) -> None:
+        self.release()
+
     def release(self) -> None:
         for held in self._sockets:
             held.close()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from power_disk import PowerDisk
-from segment_fixtures import LATER, TOPIC, register, settings, writer_of
+from segment_fixtures import LATER, TOPIC, member, register, settings, writer_of
 
 from walrus.core.actions import Delete, Log, Read, Send, Truncate, Write
 from walrus.core.codec import decode_message
@@ -18,6 +18,7 @@ from walrus.core.metadata.state import Metadata
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Propose, ProposeReply
 from walrus.core.proposals import Proposals
+from walrus.core.raft.membership import MemberInfo
 from walrus.core.raft.output import Role
 from walrus.core.requests import Pending
 from walrus.core.segment import messages as sm
@@ -58,6 +59,7 @@ class Office:
         self.leader = world.leader
         self.commit_index = 0  # whoever is elected has applied everything, so nothing is to be waited for
         self.voters = NODES
+        self.members = tuple(MemberInfo(*member(n), "", True) for n in NODES)
         self._world = world
         self._node = node
 

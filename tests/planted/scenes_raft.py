@@ -2,24 +2,32 @@
 
 import random
 
+from core_node import World
 from raft_alone import config_entry, elect, hear, normal, raft, replies, time_out
-from raft_network import info, settings
+from raft_network import info, settings, storage_of
 from scene import shows
-from segment_fixtures import Wire, member, raft_of
+from segment_fixtures import Wire, joining_of, leading_raft, member, metadata_with, raft_of
 from segment_fixtures import settings as node_settings
 
 from walrus.core.actions import SendToAddress
 from walrus.core.config import MS
-from walrus.core.joining import SILENCE_NS, Joining
+from walrus.core.departures import Departures
+from walrus.core.joining import SILENCE_NS
 from walrus.core.lease import Lease
+from walrus.core.liveness import Liveness
+from walrus.core.metadata.commands import LEAVING, SetNodeState
 from walrus.core.peer import (
+    ENTRY_CONFIG,
     AppendEntries,
     AppendReply,
+    Entry,
     Heartbeat,
     HeartbeatReply,
+    JoinRequest,
     RequestVote,
     VoteReply,
 )
+from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import HardState, RaftOutput, Role
 from walrus.core.raft.raft import Raft
 
@@ -58,6 +66,46 @@ def a_leader_is_asked_to_add_a_second_node_while_the_first_is_not_committed() ->
     matched(machine, 2, machine.log.last_index)
     assert machine.add_learner(info(4, voter=False), 0) == ""
     return machine.add_learner(info(5, voter=False), 0)
+
+
+@shows("readded-member", sound=0, broken=2)
+def a_node_that_was_removed_comes_again_with_an_empty_disk() -> object:
+    machine = raft(1)
+    elect(machine)
+    matched(machine, 2, 2)
+    matched(machine, 3, 2)
+    hear(machine, 2, HeartbeatReply(2, 1, 0))
+    assert machine.remove((3, storage_of(3)), 0) == ""
+    matched(machine, 2, 3)
+    machine.persisted(3, 2)
+    assert machine.add_learner(MemberInfo(3, 77, "node3:6001", False), 0) == ""
+    return machine.progress[3].match_index
+
+
+@shows("replaced-leader-unheard", sound=2, broken=1)
+def a_leader_speaks_whose_new_disk_is_not_known_yet() -> object:
+    world = World().start().sleep(500 * MS)
+    world.hear(JoinRequest(2, 1002, "node2:6001"), cluster=0)
+    world.hear(Heartbeat(world.node.raft.term + 1, 1, 0, 0, ()), storage=77)
+    return world.node.raft.leader
+
+
+@shows("removed-leader-gives-up", sound=Role.PRE_CANDIDATE, broken=Role.LEARNER)
+def a_node_alone_knows_that_it_is_removed_and_times_out() -> object:
+    machine = raft(1, voters=(1, 2))
+    machine.append([Entry(2, 1, ENTRY_CONFIG, Membership((info(1), info(2))).without(1).encode())])
+    machine.keep_idle_role()
+    time_out(machine)
+    return machine.role
+
+
+@shows("removed-before-drained", sound=(1, 2, 3), broken=(1, 2))
+def a_node_is_to_leave_whose_copies_are_needed() -> object:
+    machine, metadata, liveness = leading_raft(1, (1, 2, 3)), metadata_with(1, 2, 3), Liveness(0)
+    machine.step(2, HeartbeatReply(2, 1, 0), 0)
+    metadata.apply(SetNodeState(*member(3), LEAVING))
+    Departures(Wire().out, node_settings(1), metadata, machine, liveness).tick(0)
+    return machine.voters
 
 
 @shows("silent-learner", sound=True, broken=False)
@@ -105,7 +153,7 @@ def the_only_voter_is_elected_and_speaks_to_its_learner() -> object:
 @shows("joiner-forgotten", sound=1, broken=0)
 def a_learner_hears_from_no_leader_any_more() -> object:
     wire = Wire(4)
-    joining = Joining(wire.out, node_settings(4, join=("node1:6001",)), raft_of(4, (1, 2, 3)), 0)
+    joining = joining_of(wire.out, node_settings(4, join=("node1:6001",)), raft_of(4, (1, 2, 3)))
     joining.tick(2 * SILENCE_NS)
     return sum(isinstance(action, SendToAddress) for action in wire.out.drain())
 

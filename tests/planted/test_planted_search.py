@@ -129,6 +129,9 @@ def test_chunks_that_come_back_out_of_order_are_counted_in_order() -> None:
 Command = Callable[..., Result]
 
 
+WAITING = Bug("slow-light", 8, "Light is too slow.", "physics", False, waits_for="faster light")
+
+
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs it with searches that find endless leases at every other seed, and nothing else."""
@@ -142,6 +145,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
         return findings, jobs != 7
 
     monkeypatch.setattr(cli, "measure", found)
+    monkeypatch.setattr(cli, "BUGS", (*BUGS, WAITING))
     return lambda *arguments: CliRunner().invoke(cli.main, list(arguments))
 
 
@@ -161,7 +165,7 @@ def test_a_bug_that_is_not_found_is_a_hole(command: Command) -> None:
 def test_a_number_names_all_bugs_of_it_and_those_that_wait_are_told(command: Command) -> None:
     result = command("8", "4", "--seeds", "1")
     assert "readded-member" in result.stdout
-    assert "waits for removal of nodes" in result.stdout
+    assert "slow-light                   waits for faster light" in result.stdout
     assert "silent-learner" in result.stdout
     assert "stale-leader-untold" in result.stdout
 
@@ -169,7 +173,7 @@ def test_a_number_names_all_bugs_of_it_and_those_that_wait_are_told(command: Com
 def test_the_list_shows_all_bugs_and_runs_none(command: Command) -> None:
     text, data = command("--list"), command("--list", "--format", "json")
     assert (text.exit_code, data.exit_code) == (0, 0)
-    assert [entry["name"] for entry in json.loads(data.stdout)] == [bug.name for bug in BUGS]
+    assert [entry["name"] for entry in json.loads(data.stdout)] == [bug.name for bug in (*BUGS, WAITING)]
     assert all(bug.name in text.stdout and bug.says in text.stdout for bug in BUGS)
 
 
@@ -180,7 +184,7 @@ def test_json_tells_everything_that_is_known_of_a_bug(command: Command) -> None:
     assert rows["endless-lease"]["found"] == 2
     assert rows["endless-lease"]["expected_seeds"] == 2.0
     assert rows["dirty-read"]["seeds_for_95_percent"] is None
-    assert [bug["name"] for bug in told["waiting"]] == ["readded-member"]
+    assert [bug["name"] for bug in told["waiting"]] == ["slow-light"]
     assert told["finished"]
 
 
@@ -192,7 +196,7 @@ def test_the_table_names_its_circumstances(command: Command, tmp_path: Path) -> 
     assert "clusters of 3 nodes in turn; seeds from 1 on, up to 10 or 20 sightings; a machine; 2026-11-24." in text
     assert "| endless-lease | own | ● | 10 | 5 | 2 (1 to 5) | 5 |  |  | leases (5) |" in text
     assert "**not found**" in text
-    assert "waits for removal of nodes" in text
+    assert "waits for faster light" in text
 
 
 def test_a_sighting_is_shrunk_to_a_scenario_that_is_clean_without_the_bug(tmp_path: Path) -> None:

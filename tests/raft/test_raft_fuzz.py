@@ -3,9 +3,10 @@
 import random
 
 import pytest
-from raft_network import Network, cluster, info
+from raft_network import Network, cluster, info, storage_of
 
 from walrus.core.config import MS
+from walrus.core.raft.membership import Membership
 from walrus.core.raft.output import Role
 
 
@@ -23,7 +24,7 @@ class Chaos:
             self.network = cluster(nodes - spare, spare, seed)
         self.ticket = 0
         self.command = 0
-        kinds = ("crash", "cut", "drop", "duplicate", "reorder", "slow disk", "transfer", "pause")
+        kinds = ("crash", "cut", "drop", "duplicate", "reorder", "slow disk", "transfer", "pause", "remove")
         self.kinds = [kind for kind in kinds if self.rng.random() < 0.5]
 
     def run(self) -> Network:
@@ -33,6 +34,8 @@ class Chaos:
         pace_ns = self.rng.choice((10 * MS, 50 * MS, 150 * MS))
         for _ in range(100):
             network.run_for(self.rng.randrange(pace_ns))
+            if "remove" in self.kinds and self.rng.random() < 0.03:
+                self._remove()
             self._act()
         network.heal()
         network.delay_ns = network.write_ns = (1 * MS, 2 * MS)
@@ -84,6 +87,15 @@ class Chaos:
             network.raft(node).stalled(rng.randrange(100 * MS))
             network.flush(node)
 
+    def _remove(self) -> None:
+        """Whoever believes that it leads is asked to remove some node, perhaps itself."""
+        network = self.network
+        node = self.rng.choice(list(network.hosts))
+        for raft in [raft for raft in network.running() if raft.role is Role.LEADER]:
+            network.checks.transfers_happened = True  # a leader that removes itself tells another to lead at once
+            raft.remove((node, storage_of(node)), network.now_ns)
+            network.flush(raft.node_id)
+
     def _crash_or_start(self, node: int) -> None:
         network = self.network
         if network.hosts[node].raft is None:
@@ -114,11 +126,16 @@ class Chaos:
             for node in network.hosts:
                 if leader is not None and leader.membership.get(node) is None:
                     network.join(node)
-            complete = leader is not None and len(leader.voters) == len(network.hosts)
+            complete = leader is not None and leader.voters == self._staying(leader.membership)
             if complete and network.propose(b"last"):
                 break
         network.run_for(1000 * MS)
-        assert network.checks.converged().voters == tuple(network.hosts)
+        membership = network.checks.converged()
+        assert membership.voters == self._staying(membership)
+
+    def _staying(self, membership: Membership) -> tuple[int, ...]:
+        removed = [node for node, _ in membership.removed]
+        return tuple(node for node in self.network.hosts if node not in removed)
 
 
 @pytest.mark.parametrize("first_seed", range(0, 400, 50))

@@ -1,11 +1,19 @@
 """Membership changes (dissertation chapter 4, and the correction of 2015: none before an entry of the own term)."""
 
 import pytest
-from raft_alone import config_entry, elect, hear, normal, raft
-from raft_network import cluster, info
+from raft_alone import config_entry, elect, hear, normal, raft, time_out
+from raft_network import cluster, info, storage_of
 
 from walrus.core.config import MS
-from walrus.core.peer import AppendEntries, AppendReply, HeartbeatReply
+from walrus.core.peer import (
+    ENTRY_CONFIG,
+    AppendEntries,
+    AppendReply,
+    Entry,
+    HeartbeatReply,
+    TimeoutNow,
+    VoteReply,
+)
 from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import Role
 from walrus.core.raft.progress import ProgressState
@@ -189,3 +197,144 @@ def test_a_promotion_that_only_the_leader_has_needs_the_learners_vote_and_gets_i
     network.heal()
     network.run_for(2_000 * MS)
     assert network.checks.converged().voters == (1, 2)
+
+
+# --- removal ---
+
+
+def committed_leader(node: int = 1, voters: tuple[int, ...] = (1, 2, 3)) -> Raft:
+    """A leader that has committed an entry of its term, and hears from all."""
+    machine = raft(node, voters=voters)
+    elect(machine)
+    for other in voters:
+        if other != node:
+            hear(machine, other, HeartbeatReply(2, 1, 0))
+            hear(machine, other, AppendReply(2, True, 2, 0, 0, 0))
+    return machine
+
+
+def test_4_2_2_a_removed_follower_is_sent_nothing_more_and_the_quorum_is_that_of_the_others() -> None:
+    """The configuration counts at once; that it is committed is told to the parent, which tells the node."""
+    machine = committed_leader(voters=(1, 2, 3, 4))
+    assert machine.remove((4, storage_of(4)), 0) == ""
+    out = machine.drain()
+    assert {to for to, _, _ in out.messages} == {2, 3}
+    assert (machine.voters, machine.quorum, sorted(machine.progress)) == ((1, 2, 3), 2, [2, 3])
+    machine.persisted(3, 2)
+    out = hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0))
+    assert (out.removed, out.notes) == ([(4, storage_of(4))], ["Removed node 4"])
+    assert machine.committed_membership.removed == ((4, storage_of(4)),)
+
+
+def test_4_2_2_a_leader_that_removes_itself_does_not_count_and_stops_once_that_is_committed() -> None:
+    """It tells the others of the commit, and the best of them to lead on without an election timeout."""
+    machine = committed_leader()
+    assert machine.remove((1, storage_of(1)), 0) == ""
+    machine.drain()
+    machine.persisted(3, 2)
+    out = hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0))
+    assert (machine.role, out.committed) == (Role.LEADER, []), "its own copy counts no more"
+    out = hear(machine, 3, AppendReply(2, True, 3, 0, 0, 0))
+    assert [entry.index for entry in out.committed] == [3]
+    assert (machine.role, machine.leader) == (Role.LEARNER, 0)
+    sent = [(to, message) for to, message, _ in out.messages]
+    assert (2, TimeoutNow(2)) in sent
+    assert {to for to, message in sent if isinstance(message, AppendEntries) and message.commit == 3} == {2, 3}
+    assert out.notes[-1] == "stopped leading in term 2: removed from the cluster"
+    machine.tick(machine.deadline().at_ns)
+    assert machine.drain().messages == [], "it campaigns no more"
+
+
+def test_a_cluster_goes_on_without_a_leader_that_removed_itself() -> None:
+    """With a real network and disks, and without waiting for anybody to be missed."""
+    network = cluster(3)
+    assert network.raft(1).remove((1, storage_of(1)), network.now_ns) == ""
+    network.flush(1)
+    network.run_for(100 * MS)
+    leader = network.leader()
+    assert leader is not None
+    assert leader.node_id in (2, 3)
+    assert network.propose(b"goes on")
+    network.run_for(100 * MS)
+    assert leader.commit_index == leader.log.last_index
+    assert leader.membership.voters == (2, 3)
+
+
+def test_a_removed_server_that_has_not_heard_of_it_disturbs_nobody() -> None:
+    """Its pre-votes find voters that hear from a leader (dissertation 4.2.3)."""
+    network = cluster(3)
+    leader = network.raft(1)
+    assert leader.remove((3, storage_of(3)), network.now_ns) == ""
+    network.flush(1)
+    network.run_for(5_000 * MS)
+    assert (leader.role, leader.term) == (Role.LEADER, network.raft(2).term)
+    assert network.raft(3).term == leader.term, "it never got as far as a real election"
+
+
+def test_a_change_that_would_leave_no_quorum_that_answers_is_refused() -> None:
+    """With 3 dead, 1 and 2 hold the quorum of three; without 2, node 1 would wait for 3."""
+    machine = raft(1)
+    elect(machine)
+    later_ns = 10_000 * MS
+    hear(machine, 2, AppendReply(2, True, 2, 0, 0, 0))
+    hear(machine, 2, HeartbeatReply(2, 1, 0), later_ns)
+    error = machine.remove((2, storage_of(2)), later_ns)
+    assert error == "of the voters that would be left, 1, 3, only 1 answer"
+    assert machine.remove((3, storage_of(3)), later_ns) == "", "the dead one may go"
+
+
+def test_the_last_voter_stays() -> None:
+    """A cluster of nobody decides nothing."""
+    machine = raft(1, voters=(1,))
+    elect(machine)
+    machine.persisted(2, 2)
+    assert machine.remove((1, storage_of(1)), 0) == "node 1 is the only voter"
+
+
+def test_removing_who_is_no_member_is_done_already() -> None:
+    """So is the same node with another disk: the request is an old one."""
+    machine = committed_leader()
+    assert machine.remove((9, storage_of(9)), 0) == ""
+    assert machine.remove((2, 77), 0) == ""
+    assert machine.voters == (1, 2, 3)
+    assert raft(2).remove((1, storage_of(1)), 0) == "not the leader"
+
+
+def test_no_removal_before_an_entry_of_the_leaders_own_term_is_committed() -> None:
+    """The rule of 2015 holds for every change, and so does that of one change at a time."""
+    machine = raft(1)
+    elect(machine)
+    assert machine.remove((3, storage_of(3)), 0) == "the leader has not committed an entry of its term yet"
+    hear(machine, 2, AppendReply(2, True, 2, 0, 0, 0))
+    hear(machine, 2, HeartbeatReply(2, 1, 0))
+    assert machine.remove((3, storage_of(3)), 0) == ""
+    assert machine.remove((2, storage_of(2)), 0) == "another membership change is under way"
+
+
+def test_a_removed_disk_never_joins_again_but_its_node_may_with_another_one() -> None:
+    """What it promised is forgotten; and its new stay begins with nothing known of its log."""
+    machine = committed_leader()
+    assert machine.remove((3, storage_of(3)), 0) == ""
+    machine.drain()
+    hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0))
+    machine.persisted(3, 2)
+    refused = machine.add_learner(info(3, voter=False), 0)
+    assert refused == "node 3 was removed from this cluster, and with it its disk"
+    assert machine.add_learner(MemberInfo(3, 77, "node3:6001", False), 0) == ""
+    assert (machine.progress[3].match_index, machine.progress[3].state) == (0, ProgressState.PROBE)
+
+
+def test_4_2_2_a_leader_that_crashed_before_others_had_its_removal_leads_again_to_complete_it() -> None:
+    """Only its log has the entry, so the other cannot win; its own vote does not count."""
+    machine = raft(1, voters=(1, 2))
+    machine.append([Entry(2, 1, ENTRY_CONFIG, Membership((info(1), info(2))).without(1).encode())])
+    machine.keep_idle_role()
+    assert (machine.role, machine.voters, machine.may_campaign) == (Role.LEARNER, (2,), True)
+    time_out(machine)
+    assert machine.role is Role.PRE_CANDIDATE
+    hear(machine, 2, VoteReply(2, True, True))
+    out = hear(machine, 2, VoteReply(2, True, False))
+    assert out.notes == ["became leader in term 2"]
+    out = hear(machine, 2, AppendReply(2, True, 3, 0, 0, 0))
+    assert out.notes[-1] == "stopped leading in term 2: removed from the cluster"
+    assert (machine.role, machine.may_campaign) == (Role.LEARNER, False)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from walrus.core.actions import Action, Delete, Log, Read, Send, Truncate, Write
 from walrus.core.codec import decode_message
 from walrus.core.config import NodeConfig
+from walrus.core.departures import Departures
+from walrus.core.joining import Joining
+from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import AnyCommand, CreateTopic, RegisterNode, Seal, decode
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.outbox import Outbox
@@ -129,6 +132,12 @@ def raft_of(node: int, voters: Sequence[int]) -> Raft:
         entries=entries,
         now_ns=-(1 << 40),
     )
+
+
+def joining_of(out: Outbox, config: NodeConfig, raft: Raft, metadata: Metadata | None = None) -> Joining:
+    """Both sides of a join, with nothing else around but the metadata."""
+    departures = Departures(out, config, metadata or Metadata(), raft, Liveness(0))
+    return Joining(out, config, raft, 0, departures)
 
 
 def leading_raft(node: int, voters: Sequence[int]) -> Raft:

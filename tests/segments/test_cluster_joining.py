@@ -1,10 +1,10 @@
 """Becoming a member: whom a joiner asks, and what it is told."""
 
-from segment_fixtures import Wire, leading_raft, member, raft_of, settings
+from segment_fixtures import Wire, joining_of, leading_raft, member, raft_of, settings
 
 from walrus.core.actions import SendToAddress, SetPeerAddress
 from walrus.core.codec import decode_message
-from walrus.core.joining import COMPLAIN_NS, RETRY_NS, TRY_AGAIN, Joining
+from walrus.core.joining import COMPLAIN_NS, RETRY_NS, TRY_AGAIN
 from walrus.core.peer import JoinReply, JoinRequest
 
 REQUEST = JoinRequest(*member(4), "node4:6001")
@@ -16,7 +16,7 @@ class Joiner:
     def __init__(self, *addresses: str) -> None:
         self.wire = Wire(4)
         self.wire.out.cluster = 0
-        self.joining = Joining(self.wire.out, settings(4, join=addresses), raft_of(4, ()), 0)
+        self.joining = joining_of(self.wire.out, settings(4, join=addresses), raft_of(4, ()))
 
     def asked(self) -> list[str]:
         """The addresses asked since the last call, each with this node's request."""
@@ -79,7 +79,7 @@ def test_a_refusal_is_kept_for_the_operator_who_hears_of_it_in_time() -> None:
 
 def test_a_member_that_votes_asks_no_more() -> None:
     wire = Wire(2)
-    joining = Joining(wire.out, settings(2, join=("a:1",)), raft_of(2, (1, 2, 3)), 0)
+    joining = joining_of(wire.out, settings(2, join=("a:1",)), raft_of(2, (1, 2, 3)))
     joining.tick(10 * COMPLAIN_NS)
     assert (wire.sent(), wire.others) == ([], [])
     assert joining.answered(JoinReply(9, 1, "a:1", ""), 0) == 0
@@ -88,7 +88,7 @@ def test_a_member_that_votes_asks_no_more() -> None:
 def test_the_leader_takes_the_joiner_as_a_learner_once() -> None:
     wire = Wire(1)
     raft = leading_raft(1, (1,))
-    joining = Joining(wire.out, settings(1), raft, 0)
+    joining = joining_of(wire.out, settings(1), raft)
     joining.requested(REQUEST, 0)
     joining.requested(REQUEST, 0)
     assert wire.sent() == [(4, JoinReply(7, 1, "node1:6001", ""))] * 2
@@ -98,7 +98,7 @@ def test_the_leader_takes_the_joiner_as_a_learner_once() -> None:
 
 def test_a_member_that_does_not_know_the_leader_says_to_try_again() -> None:
     wire = Wire(2)
-    joining = Joining(wire.out, settings(2), raft_of(2, (1, 2, 3)), 0)
+    joining = joining_of(wire.out, settings(2), raft_of(2, (1, 2, 3)))
     joining.requested(REQUEST, 0)
     assert wire.sent() == [(4, JoinReply(7, 0, "", TRY_AGAIN))]
 

@@ -1,10 +1,20 @@
 """Who writes the next segment and who copies it."""
 
+import msgspec
 import pytest
 from segment_fixtures import member, members, register
 
-from walrus.core.metadata.placement import better_members, choose_members, choose_writer
+from walrus.core.metadata.commands import ACTIVE, DRAINING
+from walrus.core.metadata.placement import (
+    better_members,
+    choose_members,
+    choose_writer,
+    misplaced,
+    placeable,
+    staying,
+)
 from walrus.core.metadata.state import Metadata, NodeInfo
+from walrus.core.raft.membership import MemberInfo, Membership
 
 
 def known(*numbers: int) -> dict[int, NodeInfo]:
@@ -85,3 +95,63 @@ def test_a_node_that_came_back_with_a_new_disk_takes_the_place_of_its_old_self()
     old = (2, 77)
     wanted = better_members(known(1, 2, 3), (1, 2, 3), (1, 2, 3), (), (member(1), old, member(3)), 3)
     assert wanted == members(1, 2, 3)
+
+
+# --- nodes that are to leave ---
+
+
+def leaving(nodes: dict[int, NodeInfo], *numbers: int) -> dict[int, NodeInfo]:
+    return {n: msgspec.structs.replace(info, state=DRAINING if n in numbers else ACTIVE) for n, info in nodes.items()}
+
+
+def test_nothing_new_is_put_on_a_node_that_is_to_leave() -> None:
+    nodes = leaving(known(1, 2, 3, 4), 2)
+    chosen = choose_writer(nodes, (1, 2, 3, 4), (1, 2, 3, 4), after=1)
+    assert chosen is not None
+    assert chosen.node == 3
+    assert choose_members(nodes, (1, 2, 3, 4), (1, 2, 3, 4), nodes[1], 3) == members(1, 3, 4)
+    assert choose_members(nodes, (1, 2, 3), (1, 2, 3), nodes[1], 3) == members(1, 3), "sets are smaller then"
+
+
+def test_a_live_node_that_is_to_leave_writes_rather_than_a_dead_one() -> None:
+    chosen = choose_writer(leaving(known(1, 2), 2), (1, 2), (2,), after=2)
+    assert chosen is not None
+    assert chosen.node == 2
+
+
+@pytest.mark.parametrize(
+    ("voters", "live", "gone", "present", "expected"),
+    [
+        ((1, 2, 3, 4), (1, 2, 3, 4), (), (1, 2, 3), (1, 2, 4)),
+        ((1, 2, 3), (1, 2, 3), (), (1, 2, 3), (1, 2)),  # with fewer nodes sets are smaller
+        ((1, 2, 3), (1, 3), (2,), (1, 2, 3), (1, 3)),  # rather a member that is to leave than a dead one
+        ((1, 2, 3), (1, 3), (2,), (1, 2), (1, 3)),
+        ((1, 2, 3), (1, 3), (2,), (1, 3), None),
+        ((1, 2, 3, 4), (1, 2, 3, 4), (), (1, 2, 4), None),
+    ],
+)
+def test_members_that_are_to_leave_are_replaced_by_those_that_stay(
+    voters: tuple[int, ...],
+    live: tuple[int, ...],
+    gone: tuple[int, ...],
+    present: tuple[int, ...],
+    expected: tuple[int, ...] | None,
+) -> None:
+    wanted = better_members(leaving(known(1, 2, 3, 4), 3), voters, live, gone, members(*present), 3)
+    assert wanted == (members(*expected) if expected else None)
+
+
+def test_a_member_that_was_removed_is_replaced() -> None:
+    assert better_members(known(1, 2, 3), (1, 2), (1, 2), (), members(1, 2, 3), 3) == members(1, 2)
+    assert misplaced(known(1, 2, 3), (1, 2), members(1, 2, 3)) == members(3)
+
+
+def test_where_all_are_to_leave_they_are_used_as_ever() -> None:
+    nodes = leaving(known(1, 2, 3), 1, 2, 3)
+    assert staying(nodes, (1, 2, 3)) == (1, 2, 3)
+    assert better_members(nodes, (1, 2, 3), (1, 2, 3), (), members(1, 2, 3), 3) is None
+
+
+def test_a_voter_whose_new_disk_has_not_announced_itself_gets_nothing() -> None:
+    infos = (MemberInfo(1, member(1)[1], "", True), MemberInfo(2, 77, "", True), MemberInfo(3, 1003, "", False))
+    assert placeable(known(1, 2, 3), Membership(infos)) == (1,)

@@ -50,7 +50,7 @@ def test_every_kind_of_moment_comes() -> None:
     next(host for host in cluster.hosts if probe.leads(host)).deliver(ShutdownRequested())
     world.run_until(world.now_ns + 500 * MS)
     missing = set(KINDS) - set(came)
-    assert missing <= {"Hold", "Holding", "Repair"}, "these need a copy that fell behind or was lost"
+    assert missing <= {"Hold", "Holding", "Repair", "Removed"}, "these need a copy that fell behind, or a removal"
     assert all(a == b for kind, (a, b) in came.items() if kind not in (*TAGS, BEHIND))
     assert came[BEHIND] in [(a, b) for a in (1, 2, 3) for b in (1, 2, 3)]
 

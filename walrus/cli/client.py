@@ -16,6 +16,7 @@ import click
 from walrus import __version__
 from walrus.cli.doctor.command import doctor
 from walrus.cli.inspection.command import inspect
+from walrus.cli.nodes import node
 from walrus.cli.output import pretty_json
 from walrus.cli.repl import run_lines
 from walrus.client import (
@@ -256,6 +257,7 @@ def topics(client: WalrusClient) -> None:
 
 main.add_command(inspect)
 main.add_command(doctor)
+main.add_command(node)
 
 
 def _stdout() -> BinaryIO:

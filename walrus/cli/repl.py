@@ -15,13 +15,15 @@ from walrus.client.calls import Call
 
 LEAVING = (b"exit", b"quit", b"q")
 TOPIC_VERBS = ("REGISTER", "PUT", "GET", "FETCH", "STATE")
-VERBS = (*TOPIC_VERBS, "TOPICS", "METRICS")
+VERBS = (*TOPIC_VERBS, "TOPICS", "NODES", "NODE", "METRICS")
 HELP = b"""REGISTER <topic>                  create a topic
 PUT <topic> <payload>             append a record
 GET <topic>                       take the next record at the topic's shared cursor
 FETCH <topic> <segment> <offset>  read a record, moving nothing
 STATE <topic>                     segments and leaders of a topic
 TOPICS                            names of all topics
+NODES                             all nodes
+NODE <action> <node>              STATUS, DRAIN, UNDRAIN, REMOVE or REPLACE
 METRICS                           the node's view of the cluster
 exit, quit, q, Ctrl-C, Ctrl-D     leave
 """
@@ -29,7 +31,7 @@ exit, quit, q, Ctrl-C, Ctrl-D     leave
 _DOUBLE_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SINGLE_QUOTED = re.compile(rb"'([^']*)'")
 _ESCAPE = re.compile(rb'\\(["\\])')
-_JSON_VERBS = (b"STATE", b"METRICS", b"TOPICS")
+_JSON_VERBS = (b"STATE", b"METRICS", b"TOPICS", b"NODES", b"NODE")
 
 
 def parse_line(line: bytes) -> Call:

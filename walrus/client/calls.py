@@ -68,7 +68,18 @@ def state(topic: str) -> Call:
     return Call(b"STATE " + topic_bytes(topic))
 
 
+def node(action: str, number: int, *, force: bool = False) -> Call:
+    """Ask for STATUS, DRAIN, UNDRAIN, REMOVE or REPLACE of a node; ``force`` is for REMOVE."""
+    if action.encode() not in wire.NODE_ACTIONS:
+        known = ", ".join(name.decode() for name in wire.NODE_ACTIONS)
+        raise ValueError(f"bad action {action!r}: expected one of {known}")
+    if not 1 <= number <= wire.MAX_NUMBER:
+        raise ValueError(f"bad node {number}: expected a whole number from 1 to {wire.MAX_NUMBER}")
+    return Call(f"NODE {action} {number}{' FORCE' if force else ''}".encode())
+
+
 METRICS = Call(b"METRICS")
+NODES = Call(b"NODES")
 TOPICS = Call(b"TOPICS")
 
 

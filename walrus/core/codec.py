@@ -17,6 +17,7 @@ AnyMessage = (
     | peer.ProposeReply
     | peer.Ping
     | peer.Farewell
+    | peer.Removed
     | peer.ReadIndex
     | peer.ReadIndexReply
     | SegmentMessage

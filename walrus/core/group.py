@@ -17,11 +17,15 @@ from walrus.core.peer import (
     AppendReply,
     Entry,
     Envelope,
+    Heartbeat,
     InstallSnapshot,
     JoinReply,
     JoinRequest,
+    Member,
     Message,
     RaftMessage,
+    Removed,
+    RequestVote,
     SnapshotReply,
 )
 from walrus.core.raft.membership import MemberInfo, Membership
@@ -37,6 +41,10 @@ from walrus.core.storage.appender import Tokens
 from walrus.core.storage.journal import Base, Boot, Cluster, Hard, Logged, encode_raft, encode_record
 
 FIRST_TOPIC = "logs"
+_FROM_LEADERS: Final = (AppendEntries, Heartbeat, InstallSnapshot)
+"""What only the leader of a term sends. A node that is behind may know it as a member with an earlier disk; the answers
+of such a disk, which others count, it must not take for those of the later one.
+"""
 KEPT_SHARE: Final = 4  # of what may lie between two snapshots a quarter stays in the log behind the newest one
 KEPT_MOST: Final = 4  # a slow follower that answers holds back so many times as much
 
@@ -77,6 +85,10 @@ class Group:
         self.leader_changes = 0
         self._membership = Membership()
         self._strangers: dict[tuple[int, int], None] = {}  # complained about already
+        self._asked = (0, 0)  # term, storage id of who asked last for a vote that was free
+        self._committed = self._membership  # as of which these are out:
+        self._removed: frozenset[Member] = frozenset()  # membership only
+        self.removed = False  # this node with its disk is no member any more, and never will be
         if recovered is not None:
             self.adopt(recovered.state.cluster)
         self._follow_membership()
@@ -110,6 +122,12 @@ class Group:
                 self._complain(envelope)
             return False  # own messages never take the wire: another process was given this node's number
         kind = type(message)
+        if kind is Removed:
+            return not self.cluster or envelope.cluster == self.cluster
+        sender = (envelope.sender, envelope.sender_storage)
+        if self._is_removed(sender):
+            out.send_to_member(sender, Removed(*sender))
+            return False
         if kind is JoinRequest:
             return envelope.cluster in (0, self.cluster)
         if kind is JoinReply:
@@ -117,9 +135,33 @@ class Group:
         if not self.cluster or envelope.cluster != self.cluster:
             return False
         if self.raft.storage_of.get(envelope.sender, envelope.sender_storage) != envelope.sender_storage:
-            self._complain(envelope)
-            return False
+            if kind not in _FROM_LEADERS and kind is not RequestVote:
+                self._complain(envelope)
+                return False
+            out.storage_of[envelope.sender] = envelope.sender_storage  # for the answer
+        return not isinstance(message, RequestVote) or self._may_vote_for(envelope, message)
+
+    def _may_vote_for(self, envelope: Envelope, message: RequestVote) -> bool:
+        """A vote in a term is for one disk of a node, though only its number is on record: it is repeated to none but
+        the one that this process gave it to.
+        """
+        given = (message.term, envelope.sender) == (self.raft.term, self.raft.vote)
+        if given and not message.pre:
+            return self._asked == (message.term, envelope.sender_storage)
+        if not message.pre:
+            self._asked = (message.term, envelope.sender_storage)
         return True
+
+    def _is_removed(self, member: Member) -> bool:
+        committed = self.raft.committed_membership
+        if committed is not self._committed:
+            self._committed, self._removed = committed, frozenset(committed.removed)
+        return member in self._removed
+
+    def told_removed(self, message: Removed) -> None:
+        """A member of the cluster says who was removed."""
+        if (message.node, message.storage) == (self._out.node_id, self._out.storage_id):
+            self.removed = True
 
     def _complain(self, envelope: Envelope) -> None:
         who = (envelope.sender, envelope.sender_storage)
@@ -148,6 +190,7 @@ class Group:
 
     def tick(self, leases: LeaseTable, liveness: Liveness, now_ns: int) -> None:
         """Tell who is live; Raft's own deadline is the caller's business."""
+        self.removed = self.removed or self._is_removed((self._out.node_id, self._out.storage_id))
         if self.raft.role is LEADER:
             me = self._out.node_id
             live = tuple(
@@ -180,6 +223,9 @@ class Group:
             leases.answered(node, now_ns)
         for _, term, seq, confirmed_seq in output.granted:
             lease.heartbeat(term, seq, confirmed_seq, now_ns)
+        for member in output.removed:
+            if member[0] != self._out.node_id:
+                self._out.send_to_member(member, Removed(*member))
         for note in output.notes:
             self._out.log("info", note)
         return output

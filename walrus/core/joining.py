@@ -4,6 +4,7 @@ from typing import Final
 
 from walrus.core.actions import SendToAddress, SetPeerAddress
 from walrus.core.config import MS, SECOND, NodeConfig
+from walrus.core.departures import Departures
 from walrus.core.outbox import Outbox
 from walrus.core.peer import JoinReply, JoinRequest
 from walrus.core.raft.membership import MemberInfo
@@ -19,8 +20,9 @@ NO_ANSWER: Final = "no answer (give --join the raft port of a member that runs a
 class Joining:
     """Both sides of a join. ``cluster`` is set once, from the first answer that accepts this node."""
 
-    def __init__(self, out: Outbox, config: NodeConfig, raft: Raft, now_ns: int) -> None:
+    def __init__(self, out: Outbox, config: NodeConfig, raft: Raft, now_ns: int, departures: Departures) -> None:
         self._out = out
+        self._departures = departures
         self._config = config
         self._raft = raft
         self._targets = [*config.join, *config.initial_peers]
@@ -29,6 +31,7 @@ class Joining:
         self._next_ns = now_ns
         self._complained_ns = now_ns
         self._last_error = NO_ANSWER
+        self.refused = ""  # why this node can never join as it is
 
     @property
     def has_targets(self) -> bool:
@@ -68,20 +71,25 @@ class Joining:
         """A node wants to join. Only the leader decides; others name it."""
         if not self._out.cluster:
             return
-        self._out.add(SetPeerAddress(message.node, message.address))
-        leader = self._raft.leader
+        known = self._raft.membership.get(message.node)
+        if known is None or known.storage == message.storage:  # else the address is that of another process
+            self._out.add(SetPeerAddress(message.node, message.address))
+        leader, refused = self._raft.leader, False
         if leader == self._out.node_id:
             info = MemberInfo(message.node, message.storage, message.address, voter=False)
-            known = self._raft.membership.get(message.node)
-            error = (
-                "" if known is not None and known.storage == message.storage else self._raft.add_learner(info, now_ns)
-            )
             address = self._config.advertise_address
+            if known is None:
+                error = self._raft.add_learner(info, now_ns)
+            elif known.storage == message.storage:
+                error = ""
+            else:
+                error, refused = self._departures.make_way((known.node, known.storage), now_ns)
         else:
             info_of_leader = self._raft.membership.get(leader)
             address = info_of_leader.address if info_of_leader else ""
             error = TRY_AGAIN
-        self._out.send(message.node, JoinReply(self._out.cluster, leader, address, error))
+        reply = JoinReply(self._out.cluster, leader, address, error, refused)
+        self._out.send_to_member((message.node, message.storage), reply)
 
     def answered(self, message: JoinReply, now_ns: int) -> int:
         """Take an answer; returns the cluster id to adopt, or 0."""
@@ -97,5 +105,7 @@ class Joining:
             return 0
         if message.error:
             self._last_error = message.error
+            if message.refused and not self._raft.membership.members:
+                self.refused = f"the cluster refuses node {self._out.node_id}: {message.error}"
             return 0
         return message.cluster

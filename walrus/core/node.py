@@ -222,7 +222,11 @@ class Node:
         if self.running is not None:
             self.running.flush(self._now_ns, self._wall_ns)
         self.out.actions += self.sessions.drain()
-        if self.running is not None and self.running.leaving.done:
+        if self.running is None:
+            return
+        if why := self.running.must_stop():
+            self._stop(why, 1)
+        elif self.running.leaving.done:
             if not self.running.leaving.complete:
                 self.out.log("warn", "Stopping before everything was handed over: no quorum answered in time")
             self._stop("shut down cleanly", 0)

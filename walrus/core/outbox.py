@@ -4,7 +4,7 @@ from collections import deque
 
 from walrus.core.actions import Action, Log, Send
 from walrus.core.codec import encode_body, packed_envelope
-from walrus.core.peer import Message
+from walrus.core.peer import Member, Message
 
 
 class Outbox:
@@ -38,6 +38,11 @@ class Outbox:
     def encode(self, to: int, message: Message) -> bytes:
         storage = self.storage_of.get(to, 0)
         return packed_envelope(self.cluster, self.node_id, self.storage_id, to, storage) + encode_body(message)
+
+    def send_to_member(self, member: Member, message: Message) -> None:
+        """Send to a node with this disk, whatever the configuration says of it; its connection is the newest one."""
+        envelope = packed_envelope(self.cluster, self.node_id, self.storage_id, *member)
+        self.actions.append(Send(member[0], envelope + encode_body(message)))
 
     def send(self, to: int, message: Message, *, after: int = 0, urgent: bool = False) -> None:
         if to == self.node_id:

@@ -147,12 +147,23 @@ class JoinRequest(Message, frozen=True, array_like=True, tag="jq", gc=False):
 
 
 class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
-    """``error`` empty: the cluster (id ``cluster``) has taken the request; its leader will call."""
+    """``error`` empty: the cluster (id ``cluster``) has taken the request; its leader will call.
+
+    ``refused``: asking again will not help.
+    """
 
     cluster: Natural
     leader: Natural
     leader_address: str
     error: str
+    refused: bool = False
+
+
+class Removed(Message, frozen=True, array_like=True, tag="rm", gc=False):
+    """This node with this disk was removed from the cluster, as is committed: it is to stop."""
+
+    node: Natural
+    storage: Natural
 
 
 class Propose(Message, frozen=True, array_like=True, tag="pp", gc=False):

@@ -2,11 +2,14 @@
 
 from typing import Final
 
+import msgspec
+
 from walrus.core.actions import Change as FileChange
 from walrus.core.clients import ClientSessions
 from walrus.core.codec import AnyMessage
 from walrus.core.config import Deadline, NodeConfig
 from walrus.core.cursors import Cursors
+from walrus.core.departures import Departures
 from walrus.core.events import DriverMeasured
 from walrus.core.farewell import Farewells
 from walrus.core.fetcher import Fetcher
@@ -16,10 +19,11 @@ from walrus.core.joining import Joining
 from walrus.core.lease import Lease, LeaseTable
 from walrus.core.leaving import Leaving
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.commands import SEALED, RegisterNode, encode
+from walrus.core.metadata.commands import ACTIVE, SEALED, RegisterNode, encode
 from walrus.core.metadata.snapshot import Snapshot, restore
 from walrus.core.metadata.state import Change, Metadata, NodeInfo
 from walrus.core.meters import LoopMeter
+from walrus.core.operators import Operators
 from walrus.core.outbox import Outbox
 from walrus.core.pages import Page, page
 from walrus.core.peer import Envelope
@@ -50,9 +54,9 @@ class Running:
     # More attributes than an object holds in line: without slots each access is a look-up in a dictionary.
     __slots__ = (
         *("_announced", "_junk_said", "_myself", "_next_tick", "_on", "_own", "_tick_ns", "config"),
-        *("cursors", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving", "liveness"),
+        *("cursors", "departures", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving"),
         *("driver", "loop", "wall_ns"),
-        *("me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
+        *("liveness", "me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
         *("recoveries", "repairs", "service", "sessions", "stalled_after_ns", "store", "upkeep"),
         "writers",
     )
@@ -75,7 +79,8 @@ class Running:
         self.leases = LeaseTable(config)
         self.proposals = Proposals(out, self.raft)
         self.reads = ReadIndexes(out, self.raft)
-        self.joining = Joining(out, config, self.raft, now_ns)
+        self.departures = Departures(out, config, self.metadata, self.raft, self.liveness)
+        self.joining = Joining(out, config, self.raft, now_ns, self.departures)
         self.store = ReplicaStore(out, tokens, self.metadata, ready.catalogue_log, ready.copies, files)
         self.fetcher = Fetcher(out, config, self.metadata, self.liveness)
         self.cursors = Cursors(config, me, self.metadata, self.lease, self.fetcher, self.proposals)
@@ -92,6 +97,7 @@ class Running:
         self.service = Service(
             out, config, self.metadata, self.raft, self.liveness, sessions, self.proposals, self.reads,
             self.puts, self.gets, self.metrics, self.page,
+            Operators(self.metadata, self.raft, self.liveness, sessions, self.proposals, self.departures),
         )  # fmt: skip
         self.farewells = Farewells(out, self.raft, self.liveness, self.reachability, self.cursors)
         self.leaving = Leaving(
@@ -129,6 +135,16 @@ class Running:
     def _own_info(self) -> RegisterNode:
         node, storage, incarnation = self.me
         return RegisterNode(node, storage, incarnation, self.config.advertise_address, self.config.client_address)
+
+    def must_stop(self) -> str:
+        """Why this node can go on no more, or ""."""
+        if self.group.removed:
+            node, storage, _ = self.me
+            return (
+                f"node {node} with this data directory (storage id {storage:016x}) was removed from the cluster; "
+                "start it with an empty data directory to join anew"
+            )
+        return self.joining.refused
 
     def waiting(self) -> int:
         """Requests of clients that are still under way here."""
@@ -226,6 +242,7 @@ class Running:
         for change in changes:
             if change.node:
                 self.group.address_changed(self.metadata.nodes[change.node])
+                self.upkeep.look_soon()
                 continue
             key = (change.topic, change.segment)
             segment = self.metadata.topics[change.topic].segments[change.segment - 1]
@@ -314,6 +331,7 @@ class Running:
         self._announce()
         self.recoveries.tick(now_ns)
         self.upkeep.tick(now_ns)
+        self.departures.tick(now_ns)
         self.writers.tick(now_ns)
         self.cursors.tick(now_ns)
         self.farewells.tick()
@@ -329,7 +347,8 @@ class Running:
 
     def _announce(self) -> None:
         """Have the metadata name this lifetime, so that segments of the one before are recovered."""
-        if self.metadata.nodes.get(self.me[0]) == self._myself or self._announced:
+        known = self.metadata.nodes.get(self.me[0])
+        if self._announced or (known is not None and msgspec.structs.replace(known, state=ACTIVE) == self._myself):
             return
         if self.raft.membership.get(self.me[0]) is not None:
             self._announced = self.proposals.submit(encode(self._own_info()))

@@ -11,8 +11,9 @@ from walrus.core.config import NodeConfig
 from walrus.core.gets import Gets
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import CreateTopic, encode
-from walrus.core.metadata.placement import choose_members, choose_writer
+from walrus.core.metadata.placement import choose_members, choose_writer, placeable
 from walrus.core.metadata.state import Metadata
+from walrus.core.operators import Operators
 from walrus.core.outbox import Outbox
 from walrus.core.pages import Page
 from walrus.core.proposals import Outcome, Proposals
@@ -26,6 +27,8 @@ from walrus.core.wire import (
     HTTP,
     METRICS,
     NO_LEADER,
+    NODE,
+    NODES,
     PUT,
     REGISTER,
     STATE,
@@ -43,7 +46,7 @@ class Service:
     def __init__(
         self, out: Outbox, config: NodeConfig, metadata: Metadata, raft: Raft, liveness: Liveness,
         sessions: ClientSessions, proposals: Proposals, reads: ReadIndexes, puts: Puts, gets: Gets,
-        metrics: Metrics, pages: Pages,
+        metrics: Metrics, pages: Pages, operators: Operators,
     ) -> None:  # fmt: skip
         self._out = out
         self._config = config
@@ -58,13 +61,14 @@ class Service:
         self._metrics = metrics
         self._pages = pages
         self.leaderless = 0  # requests refused because no leader was known in time
+        self._operators = operators
         self._behind: dict[int, tuple[Slot, Request, int]] = {}  # barrier ticket -> (who, what, deadline)
         self._creating: dict[str, list[tuple[Slot, int]]] = {}  # topic -> (who, deadline)
         self._proposed: dict[int, str] = {}  # rid -> topic
 
     @property
     def waiting(self) -> int:
-        return len(self._behind) + len(self._creating)
+        return len(self._behind) + len(self._creating) + self._operators.waiting
 
     def request(self, slot: Slot, request: Request, now_ns: int) -> None:
         """One request of a client of this node."""
@@ -93,6 +97,8 @@ class Service:
         topic = self._metadata.topics.get(request.topic)
         if topic is None and request.topic:
             self._sessions.answer(slot, unknown_topic(request.topic))
+        elif request.verb in (NODES, NODE):
+            self._operators.request(slot, request, now_ns + self._config.rpc_timeout_ns)
         elif request.verb == PUT:
             self.request(slot, request, now_ns)
         elif request.verb == GET:
@@ -133,7 +139,8 @@ class Service:
             self._create(topic)
 
     def _create(self, topic: str) -> None:
-        nodes, voters = self._metadata.nodes, self._raft.committed_membership.voters
+        nodes = self._metadata.nodes
+        voters = placeable(nodes, self._raft.committed_membership)
         live = self._liveness.live
         known = [n for n in voters if n in nodes]
         if not known:
@@ -148,13 +155,14 @@ class Service:
         """A command was decided; False if it is not ours. A topic that existed already is as good."""
         topic = self._proposed.pop(outcome.rid, None)
         if topic is None:
-            return False
+            return self._operators.outcome(outcome)
         for slot, _ in self._creating.pop(topic, ()):
             self._sessions.answer(slot, b"OK")
         return True
 
     def tick(self, now_ns: int) -> None:
         """Refuse what has waited too long for a leader; retry what could not be proposed."""
+        self._operators.tick(now_ns)
         expired = [ticket for ticket, (_, _, deadline) in self._behind.items() if deadline <= now_ns]
         for ticket in expired:
             self.leaderless += 1

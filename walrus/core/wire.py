@@ -29,6 +29,8 @@ TOPICS: Final = 7
 HTTP: Final = (
     8  # never parsed from a frame: a connection that began as HTTP, topic is the path, payload what is accepted
 )
+NODES: Final = 9
+NODE: Final = 10
 
 VERB_NAMES: Final[dict[int, str]] = {
     REGISTER: "REGISTER",
@@ -38,6 +40,8 @@ VERB_NAMES: Final[dict[int, str]] = {
     METRICS: "METRICS",
     FETCH: "FETCH",
     TOPICS: "TOPICS",
+    NODES: "NODES",
+    NODE: "NODE",
     HTTP: "HTTP",
 }
 
@@ -53,6 +57,7 @@ NO_LEADER: Final = (
 )
 OUTCOME_UNKNOWN_PREFIX: Final = b"ERR outcome unknown: "
 
+NODE_ACTIONS: Final = (b"STATUS", b"DRAIN", b"UNDRAIN", b"REMOVE", b"REPLACE")
 MAX_TOPIC_BYTES: Final = 200
 MAX_NUMBER: Final = (1 << 63) - 1
 
@@ -64,7 +69,10 @@ _FRAMED_EMPTY: Final = HEADER.pack(len(EMPTY)) + EMPTY
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One request. ``segment`` (from 1) and ``offset`` (from 0) are for FETCH, ``payload`` for PUT."""
+    """One request. ``segment`` (from 1) and ``offset`` (from 0) are for FETCH, ``payload`` for PUT.
+
+    NODE has its action in ``payload``, the node in ``segment``, and ``offset`` 1 for FORCE.
+    """
 
     verb: int
     topic: str = ""
@@ -75,6 +83,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 _METRICS_REQUEST: Final = Request(METRICS)
 _TOPICS_REQUEST: Final = Request(TOPICS)
+_NODES_REQUEST: Final = Request(NODES)
 
 
 def encode_frame(body: bytes) -> bytes:
@@ -210,6 +219,10 @@ def parse_request(frame: bytes) -> Request | bytes:
         return _METRICS_REQUEST
     if verb == TOPICS:
         return _TOPICS_REQUEST
+    if verb == NODES:
+        return _NODES_REQUEST
+    if verb == NODE:
+        return _parse_node(parts[1:])
     if len(parts) == 1:
         return b"ERR %b requires a topic" % word
     topic = topic_name(parts[1])
@@ -235,6 +248,20 @@ def _parse_fetch(topic: str, rest: bytes) -> Request | bytes:
     if offset < 0:
         return b"ERR FETCH offset must be a whole number from 0 to %d: %b" % (MAX_NUMBER, _shown(numbers[1]))
     return Request(FETCH, topic, b"", segment, offset)
+
+
+def _parse_node(parts: list[bytes]) -> Request | bytes:
+    """``NODE <action> <node>``, and ``NODE REMOVE <node> FORCE``."""
+    action = parts[0] if parts else b""
+    if action not in NODE_ACTIONS:
+        return b"ERR NODE requires one of %b: %b" % (b", ".join(NODE_ACTIONS), _shown(action))
+    raw, _, rest = (parts[1] if len(parts) == 2 else b"").partition(b" ")
+    node = _number(raw)
+    if node < 1:
+        return b"ERR NODE %b requires a node, a whole number from 1 to %d: %b" % (action, MAX_NUMBER, _shown(raw))
+    if rest and (action, rest) != (b"REMOVE", b"FORCE"):
+        return b"ERR NODE %b takes a node and nothing else (REMOVE also FORCE): %b" % (action, _shown(rest))
+    return Request(NODE, "", action, node, int(bool(rest)))
 
 
 def _number(raw: bytes) -> int:

@@ -25,6 +25,8 @@ def call_of(request: Request) -> calls.Call:
         return calls.put(topic, request.payload.encode("latin-1"))
     if verb == "FETCH":
         return calls.fetch(topic, 1, request.offset)
+    if verb == "NODE":
+        return calls.node(topic, request.offset)
     if verb == "METRICS":
         return calls.METRICS
     if verb == "TOPICS":

@@ -1,6 +1,6 @@
 """The simulated cluster: hosts on one network, what is done to them, and who watches them."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
@@ -9,12 +9,16 @@ from walrus.sim.client import Link
 from walrus.sim.deeds import AnyDeed
 from walrus.sim.deeds.disks import heal_disk
 from walrus.sim.deeds.processes import DEAD, Crash, StartNode
+from walrus.sim.history import History
 from walrus.sim.host import Host, NodeFactory
 from walrus.sim.moments import Moments
 from walrus.sim.network import Network
 from walrus.sim.setup import Setup, address
 from walrus.sim.streams import Streams
-from walrus.sim.world import World
+from walrus.sim.world import MS, Violation, World
+
+_OPERATOR: Final = -1  # number of the link that operators use
+_TAKEN_IN_NS: Final = 20 * MS
 
 
 class Checker(Protocol):
@@ -42,6 +46,9 @@ class Cluster:
         self.broken: dict[int, str] = {}
         self.last_voters: dict[int, tuple[int, ...]] = {}  # of processes that ended
         self.clients: dict[int, Link] = {}
+        self.may_be_removed: dict[int, bool] = {}  # nodes that somebody asked to remove, or whose disk was exchanged
+        self.leaving: dict[int, bool] = {}  # those that may be removed at any time, unless they were already
+        self.lost_members: dict[tuple[int, int], bool] = {}  # (node, storage id) of disks that are gone
         self.healed_ns = -1  # when all that is to heal has healed
         self.tearing = False  # crashes may leave parts of writes
         self.clocks_within_margin = not setup.hasty
@@ -57,6 +64,8 @@ class Cluster:
         ]  # fmt: skip
         for host in self.hosts:
             self.network.add(host, address(host.node_id))
+            host.when_removed = self._was_removed
+        self.operator = Link(_OPERATOR, world, self.streams, History())
         self._last_number = 0
 
     def host(self, node_id: int) -> Host:
@@ -99,6 +108,30 @@ class Cluster:
         """Start a node's process again, if it does not run."""
         if not host.up:
             self.do(StartNode(host.node_id))
+
+    def renew_disk(self, host: Host) -> None:
+        """End a process, and put an empty disk in the place of its own."""
+        storage = probe.storage(host)
+        self.leaving.pop(host.node_id, None)
+        host.crash(keep_per_million=0)
+        self.lost_members[host.node_id, storage] = True
+        host.disk.exchange()
+        host.dead = False
+        host.injured = ""
+        others = tuple(address(other.node_id) for other in self.hosts if other is not host)
+        host.config = replace(host.config, join=others)  # whoever is empty asks the others, node 1 too
+
+    def _was_removed(self, host: Host) -> None:
+        """A process stops because it was told that it is no member any more: an operator takes it in anew."""
+        if host.node_id not in self.may_be_removed:
+            raise Violation(f"membership: node {host.node_id} was told that it is removed, and nobody asked for that")
+        self.world.labels["removed node told"] += 1
+        self.renew_disk(host)
+        self.world.after(_TAKEN_IN_NS, self._take_in, host)
+
+    def _take_in(self, host: Host) -> None:
+        if not host.up and host.node_id not in self.broken:
+            host.start()
 
     def heal(self) -> None:
         """Mend everything but what is broken for good."""

@@ -11,7 +11,8 @@ if the ledger of its disk (:mod:`walrus.sim.damage`) knows of the damage.
 
 from typing import Any, Final
 
-from walrus.core.metadata.commands import OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.commands import DRAINING, LEAVING, NODE_STATE_NAMES, OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.placement import holdings, staying
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.raft.output import Role
 from walrus.core.segment.replica import LOST, segment_path
@@ -59,13 +60,15 @@ def unsettled(cluster: Cluster, excused: dict[str, int]) -> str:
             return f"voters on node {host.node_id} are {voters}, not all that run"
         if view.applied_index != views[0][1].applied_index or view.applied_index != view.log.last_index:
             return f"node {host.node_id} has applied {view.applied_index} of {view.log.last_index} entries"
-    return _unsettled_segments(cluster, views[0][2], excused)
+    return _unsettled_segments(cluster, views[0][2], views[0][1].membership.voters, excused)
 
 
-def _unsettled_segments(cluster: Cluster, state: Metadata, excused: dict[str, int]) -> str:
+def _unsettled_segments(cluster: Cluster, state: Metadata, voters: tuple[int, ...], excused: dict[str, int]) -> str:
     """Everyone has applied the same, so one node's state is everybody's."""
     running = [host.node_id for host in cluster.core]
-    size = min(_TARGET_REPLICAS, len(running))
+    if why := _still_there(cluster, state):
+        return why
+    size = min(_TARGET_REPLICAS, len(staying(state.nodes, voters)), len(running))
     for topic in state.topics.values():
         for segment in topic.segments:
             if segment.base >= excused.get(topic.name, segment.base + 1):
@@ -80,6 +83,20 @@ def _unsettled_segments(cluster: Cluster, state: Metadata, excused: dict[str, in
                 return f"{where} has the replica set {segment.members}, not {size} members that run"
             if segment.state == SEALED and (why := _incomplete(cluster, topic.name, segment)):
                 return f"{where}: {why}"
+    return ""
+
+
+def _still_there(cluster: Cluster, state: Metadata) -> str:
+    """Who is drained has nothing any more, and who was to leave has left, unless nodes are broken for good: then those
+    that stay may be too few.
+    """
+    if cluster.broken:
+        return ""
+    for info in state.nodes.values():
+        if info.state >= LEAVING:
+            return f"node {info.node} is {NODE_STATE_NAMES[info.state]}, and still there"
+        if info.state == DRAINING and (held := holdings(state, info.member)):
+            return f"node {info.node} is drained, and has segments of {held}"
     return ""
 
 

@@ -25,6 +25,8 @@ _SOMETIMES: Final = (
     "client gave up waiting",
     "node broken for good",
     "shutdown done",
+    "node removed",
+    "removed node told",
     *(f"{verb} done" for verb in ("PUT", "GET", "FETCH", "STATE", "REGISTER", "METRICS")),
     *(f"{verb} unknown" for verb in ("PUT", "GET", "FETCH")),
     "GET empty",

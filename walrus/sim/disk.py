@@ -39,6 +39,7 @@ class Disk:
         self.damage = Damage(world.labels)
         self.room_bytes: int | None = None
         self.failed = ""
+        self.exchanged = 0  # how often an empty disk has taken its place
         self._world = world
         self._rng = rng
         self._notify = notify
@@ -60,6 +61,15 @@ class Disk:
         if self._failing_sync is not None:
             return FAILED_SYNC
         return READ_ERROR if any(wound.path in LOGS for wound in self.damage.of_kind(READ_ERROR)) else ""
+
+    def exchange(self) -> None:
+        """An empty disk takes the place of this one, of which no process is running."""
+        self.files.clear()
+        self.damage = Damage(self._world.labels)
+        self.damage.hurt["the whole disk"] = "new disk"  # so that no other one is damaged beyond what can be survived
+        self.heal()
+        self.failed = ""
+        self.exchanged += 1
 
     def fail_sync(self, path_prefix: str, kept_bytes: int) -> None:
         """Let the next change to such a path fail; so many bytes of it, from the first on, are on the disk."""

@@ -5,6 +5,7 @@ others hold it. :func:`out_of_reach` computes for which segments that is so, fro
 (:mod:`walrus.sim.damage`). Nothing else is excused.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from walrus.core.metadata.commands import SEALED
@@ -39,21 +40,45 @@ def bury(cluster: Cluster) -> None:
         if not host.up and host.disk.damage.fatal:
             host.dead = True
             cluster.broken[host.node_id] = DEAD
+        elif _is_outside(host) and _waits_for_operator(cluster, host):
+            cluster.world.labels["replacement left to the operator"] += 1
+            cluster.broken[host.node_id] = DEAD
+
+
+def _waits_for_operator(cluster: Cluster, host: Host) -> bool:
+    """Whether a node has lost a disk of whose copies nothing proves that others have all they held: it is not taken in
+    again by itself, in case the disk is found.
+    """
+    state = newest_metadata(cluster.core)
+    for topic in state.topics.values() if state is not None else ():
+        for segment in topic.segments:
+            members = [member for member in segment.members if member not in cluster.lost_members]
+            if host.node_id not in [node for node, _ in segment.members if (node, _) not in members]:
+                continue
+            if sum(node not in cluster.broken for node, _ in members) < _quorums(segment)[1]:
+                return True
+    return False
 
 
 def can_be_spared(cluster: Cluster, node: int) -> bool:
     """Whether the others that can be healed are a quorum of every configuration that some node may be using, and can
     all still join.
     """
-    left = [host.node_id for host in cluster.core if not _is_dead(host) and host.node_id != node]
+    left = [
+        host.node_id for host in cluster.core if not _is_dead(host) and not _is_outside(host) and host.node_id != node
+    ]
     members: list[int] = []
     for host in cluster.hosts:
         view = probe.raft(host)
         voters = view.membership.voters if view is not None else cluster.last_voters.get(host.node_id, ())
-        if voters and 2 * sum(other in left for other in voters) <= len(voters):
+        if not _is_quorum(left, voters) or not _is_quorum(left, [n for n in voters if n not in cluster.leaving]):
             return False
         members += voters
     return all(other in members for other in left)
+
+
+def _is_quorum(left: Sequence[int], voters: Sequence[int]) -> bool:
+    return not voters or 2 * sum(node in left for node in voters) > len(voters)
 
 
 # --- which damage the design survives ---
@@ -82,11 +107,18 @@ def may_lose_copy(cluster: Cluster, host: Host, path: str) -> bool:
     segment = state.topics[topic].segment(number) if state is not None and topic in state.topics else None
     if segment is None or host.node_id not in [node for node, _ in segment.members]:
         return False
-    others = [cluster.host(node) for node, _ in segment.members if node != host.node_id]
+    members = [member for member in segment.members if member not in cluster.lost_members]
+    others = [cluster.host(node) for node, _ in members if node != host.node_id]
     if segment.state == SEALED:
         return any(_holds_all(other, topic, segment) for other in others if not _is_dead(other))
     sound = sum(not _is_dead(other) and path not in other.disk.damage.hurt for other in others)
     return sound >= _quorums(segment)[1]
+
+
+def _is_outside(host: Host) -> bool:
+    """Whether it has another disk than the one that it votes with, as the others may believe."""
+    view = probe.raft(host)
+    return bool(host.disk.exchanged) and (view is None or host.node_id not in view.membership.voters)
 
 
 def _is_dead(host: Host) -> bool:
@@ -129,7 +161,8 @@ def _is_out_of_reach(cluster: Cluster, topic: str, segment: Segment) -> bool:
         for host in cluster.core
         if not is_lost(host, topic, segment.number) and (segment.state == SEALED or not host.disk.damage.on(path))
     ]
-    members = [host for host in usable if host.node_id in [node for node, _ in segment.members]]
+    there = [node for node, storage in segment.members if (node, storage) not in cluster.lost_members]
+    members = [host for host in usable if host.node_id in there]
     if segment.state == SEALED:
         return not any(_holds_all(host, topic, segment) for host in members)
     acknowledge, seal = _quorums(segment)

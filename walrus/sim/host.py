@@ -38,6 +38,7 @@ from walrus.sim.world import SECOND, US, Violation, World
 _POLL_FINISHED: Final = PollFinished()
 _TIMER_FIRED: Final = TimerFired()
 _LEAST_SLEEP_NS: Final = 1 * US
+_REMOVED: Final = "was removed from the cluster"
 
 
 class NodeLike(Protocol):
@@ -90,6 +91,7 @@ class Host:
         self._streams = streams
         self._after_turn = after_turn
         self._before_end = before_end
+        self.when_removed: Callable[[Host], None] | None = None
         self._rng = world.rng.stream(f"host {self.node_id}")
         self.disk = Disk(world, world.rng.stream(f"disk {self.node_id}"), self.deliver, disk_latency_ns)
         self.clock = Clock(world, self._rng.randrange(1, 1000) * SECOND)
@@ -334,6 +336,9 @@ class Host:
     def _stop(self, action: Stop) -> None:
         self.stopped_because = action.reason or "stopped"
         self.note(f"stops with code {action.exit_code}: {action.reason}")
+        if action.exit_code and _REMOVED in action.reason and self.when_removed is not None:
+            self.when_removed(self)
+            return
         if action.exit_code:
             if not self.injured:
                 raise Violation(f"node {self.node_id} stopped itself: {action.reason}")

@@ -14,6 +14,7 @@ from walrus.core.segment.writer import PROPOSED
 if TYPE_CHECKING:
     from walrus.core.cursors import OwnedCursor
     from walrus.core.metadata.state import Metadata
+    from walrus.core.raft.membership import Membership
     from walrus.core.raft.snapshot import RaftSnapshot
     from walrus.core.segment.replica import Key, Replica
     from walrus.sim.host import Host
@@ -86,6 +87,10 @@ class RaftView(Protocol):
     @property
     def membership(self) -> MembershipView:
         """The newest configuration in its log."""
+
+    @property
+    def committed_membership(self) -> "Membership":
+        """The newest one known to be committed."""
 
 
 def raft(host: "Host") -> RaftView | None:
@@ -165,6 +170,14 @@ def is_full(host: "Host") -> bool:
     node: Any = host.node
     space = getattr(node, "space", None)
     return space is not None and bool(space.full)
+
+
+def storage(host: "Host") -> int:
+    """The storage id of the host's process, 0 where it has none yet."""
+    node: Any = host.node
+    out = getattr(node, "out", None)
+    found: int = out.storage_id if out is not None else 0
+    return found
 
 
 def leaves(host: "Host") -> bool:

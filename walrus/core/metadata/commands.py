@@ -1,6 +1,6 @@
 """Commands that Raft commits. Each names the state it expects, and is refused where that is not so."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -13,6 +13,12 @@ OPEN: Final = 0
 SEALING: Final = 1
 SEALED: Final = 2
 STATE_NAMES: Final = ("OPEN", "SEALING", "SEALED")
+
+ACTIVE: Final = 0
+DRAINING: Final = 1  # gets nothing new; what it has moves to others
+LEAVING: Final = 2  # the same, and it is removed once it has nothing
+LOST: Final = 3  # to be removed at once: its disk is gone, or given up
+NODE_STATE_NAMES: Final = ("active", "draining", "leaving", "lost")
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -95,7 +101,15 @@ class CommitCursors(Command, frozen=True, array_like=True, tag="cursors"):
     cursors: tuple[CursorCommit, ...]
 
 
-AnyCommand = RegisterNode | CreateTopic | BeginSealing | Seal | ChangeSet | CommitCursors
+class SetNodeState(Command, frozen=True, array_like=True, tag="nodestate"):
+    """Expects that the node is known with this disk. ``state``: ACTIVE, DRAINING, LEAVING or LOST."""
+
+    node: int
+    storage: int
+    state: Annotated[int, msgspec.Meta(ge=ACTIVE, le=LOST)]
+
+
+AnyCommand = RegisterNode | CreateTopic | BeginSealing | Seal | ChangeSet | CommitCursors | SetNodeState
 
 encode: Final = msgspec.msgpack.Encoder().encode
 _decoder: Final = msgspec.msgpack.Decoder(AnyCommand)

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from walrus.core.metadata.commands import SEALED
+from walrus.core.metadata.commands import ACTIVE, LOST, SEALED
 from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment, Topic
 from walrus.core.peer import DECODE_ERRORS, Natural, TopicName
 from walrus.core.raft.membership import Membership
@@ -31,6 +31,7 @@ class NodeRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     incarnation: Natural
     address: str
     client_address: str
+    state: Annotated[int, msgspec.Meta(ge=ACTIVE, le=LOST)] = ACTIVE
 
 
 class SegmentRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -77,7 +78,10 @@ def take(metadata: Metadata, cluster: int, index: int, term: int, membership: Me
         index,
         term,
         membership,
-        tuple(NodeRow(n.node, n.storage, n.incarnation, n.address, n.client_address) for n in metadata.nodes.values()),
+        tuple(
+            NodeRow(n.node, n.storage, n.incarnation, n.address, n.client_address, n.state)
+            for n in metadata.nodes.values()
+        ),
         tuple(
             TopicRow(topic.name, topic.cursor, topic.cursor_generation, tuple(map(_row, topic.segments)))
             for topic in metadata.topics.values()
@@ -127,7 +131,7 @@ def restore(metadata: Metadata, snapshot: Snapshot) -> None:
     for row in snapshot.topics:
         _restore_topic(metadata, row)
     for node in snapshot.nodes:
-        info = NodeInfo(node.node, node.storage, node.incarnation, node.address, node.client_address)
+        info = NodeInfo(node.node, node.storage, node.incarnation, node.address, node.client_address, node.state)
         if metadata.nodes.get(info.node) != info:
             metadata.nodes[info.node] = info
             metadata.changes.append(Change("", 0, info.node))

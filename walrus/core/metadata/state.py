@@ -10,6 +10,7 @@ from bisect import bisect_right
 import msgspec
 
 from walrus.core.metadata.commands import (
+    ACTIVE,
     OPEN,
     SEALED,
     SEALING,
@@ -21,19 +22,21 @@ from walrus.core.metadata.commands import (
     CreateTopic,
     RegisterNode,
     Seal,
+    SetNodeState,
     Writer,
 )
 from walrus.core.peer import Member
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
-    """A node as it last announced itself."""
+    """A node as it last announced itself, and what the operator wants of it (ACTIVE, DRAINING, ...)."""
 
     node: int
     storage: int
     incarnation: int
     address: str
     client_address: str
+    state: int = ACTIVE
 
     @property
     def member(self) -> Member:
@@ -109,6 +112,8 @@ class Metadata:
             return self._begin_sealing(command)
         if isinstance(command, ChangeSet):
             return self._change_set(command)
+        if isinstance(command, SetNodeState):
+            return self._set_node_state(command)
         return self._register_node(command)
 
     def drain(self) -> list[Change]:
@@ -119,10 +124,20 @@ class Metadata:
         known = self.nodes.get(command.node)
         if known is not None and known.storage == command.storage and known.incarnation > command.incarnation:
             return f"node {command.node} is already known with incarnation {known.incarnation}"
+        state = known.state if known is not None and known.storage == command.storage else ACTIVE
         self.nodes[command.node] = NodeInfo(
-            command.node, command.storage, command.incarnation, command.address, command.client_address
+            command.node, command.storage, command.incarnation, command.address, command.client_address, state
         )
         self.changes.append(Change("", 0, command.node))
+        return ""
+
+    def _set_node_state(self, command: SetNodeState) -> str:
+        known = self.nodes.get(command.node)
+        if known is None or known.storage != command.storage:
+            return f"node {command.node} is not known with storage id {command.storage:016x}"
+        if known.state != command.state:
+            self.nodes[command.node] = msgspec.structs.replace(known, state=command.state)
+            self.changes.append(Change("", 0, command.node))
         return ""
 
     def _create_topic(self, command: CreateTopic) -> str:

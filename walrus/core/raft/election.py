@@ -32,10 +32,10 @@ class Ballot:
     __slots__ = ("_granted", "_needed", "_voters")
 
     def __init__(self, voters: tuple[int, ...], candidate: int, needed: int) -> None:
-        """Open the count: ``needed`` of ``voters`` elect, ``candidate`` has voted for itself."""
+        """Open the count: ``needed`` of ``voters`` elect, ``candidate`` has voted for itself if it is one of them."""
         self._voters = voters
         self._needed = needed
-        self._granted = {candidate}
+        self._granted = {candidate} if candidate in voters else set()
 
     @property
     def won(self) -> bool:

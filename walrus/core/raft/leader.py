@@ -17,6 +17,7 @@ from walrus.core.peer import (
     Heartbeat,
     HeartbeatReply,
     InstallSnapshot,
+    Member,
     SnapshotReply,
     TimeoutNow,
 )
@@ -30,7 +31,7 @@ from walrus.core.raft.progress import (
     SNAPSHOT,
     Progress,
 )
-from walrus.core.raft.quorum import quorum_value
+from walrus.core.raft.quorum import majority, quorum_value
 from walrus.core.raft.rounds import HeartbeatRounds
 from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.core.raft.state import RaftState
@@ -40,6 +41,10 @@ PROMOTION_GAP_ENTRIES: Final = 64
 
 STALL_HEARTBEATS: Final = 3
 """A follower that answers heartbeats but owes a reply for so many intervals has lost a message."""
+
+
+def _listed(nodes: list[int]) -> str:
+    return ", ".join(map(str, nodes))
 
 
 class Leader:
@@ -100,36 +105,70 @@ class Leader:
             )
         if known is not None and known.address == info.address:
             return ""
+        if (info.node, info.storage) in membership.removed:
+            return f"node {info.node} was removed from this cluster, and with it its disk"
+        refusal = self._why_no_change()
+        if not refusal and known is None:
+            self._change_membership(membership.with_learner(info), now_ns)
+        elif not refusal:
+            self._change_membership(membership.with_address(info.node, info.address), now_ns)
+        return refusal
+
+    def remove(self, member: Member, now_ns: int) -> str:
+        """Begin to remove a member, perhaps this node itself; return "" where that has begun or is done, or why not."""
+        state, node = self._state, member[0]
+        known = state.membership.get(node)
+        if known is None or known.storage != member[1]:
+            return ""
+        refusal = self._why_no_change()
+        if refusal:
+            return refusal
+        left = [voter for voter in state.voters if voter != node]
+        if not left:
+            return f"node {node} is the only voter"
+        answering = sum(self._answers(voter, now_ns) for voter in left)
+        if known.voter and answering < majority(len(left)):
+            return f"of the voters that would be left, {_listed(left)}, only {answering} answer"
+        self._change_membership(state.membership.without(node), now_ns)
+        return ""
+
+    def _why_no_change(self) -> str:
+        """Why no membership change can begin now, or ""; it passes by itself."""
         if self.transferee:
             return "leadership is being handed over"
         if not self.has_committed_in_term:
             return "the leader has not committed an entry of its term yet"
         if self._state.membership_change_pending:
             return "another membership change is under way"
-        if known is None:
-            self._change_membership(membership.with_learner(info), now_ns)
-        else:
-            self._change_membership(membership.with_address(info.node, info.address), now_ns)
         return ""
 
-    def transfer(self, now_ns: int) -> bool:
-        """Begin to hand over to the live voter that has most of the log; return False where there is none."""
+    def _answers(self, node: int, now_ns: int) -> bool:
+        if node == self._state.node_id:
+            return True
+        return now_ns - self.progress[node].contact_ns < self._state.config.election_timeout_min_ns
+
+    def transfer(self, now_ns: int, avoided: tuple[int, ...]) -> bool:
+        """Begin to hand over to the live voter that has most of the log and is not ``avoided``; return False where
+        there is none.
+        """
         if self.transferee:
             return True
-        live_ns = self._state.config.election_timeout_min_ns
-        best = 0
-        for node in self._state.voters:
-            progress = self.progress.get(node)
-            if progress is None or now_ns - progress.contact_ns >= live_ns:
-                continue
-            if not best or progress.match_index > self.progress[best].match_index:
-                best = node
+        best = self._successor(now_ns, avoided)
         if not best:
             return False
         self.transferee = best
-        self._transfer_expires_ns = now_ns + live_ns
+        self._transfer_expires_ns = now_ns + self._state.config.election_timeout_min_ns
         self._timeout_now_sent = False
         return True
+
+    def _successor(self, now_ns: int, avoided: tuple[int, ...]) -> int:
+        best = 0
+        for node in self._state.voters:
+            if node == self._state.node_id or node in avoided or not self._answers(node, now_ns):
+                continue
+            if not best or self.progress[node].match_index > self.progress[best].match_index:
+                best = node
+        return best
 
     # --- What happens ---
 
@@ -157,6 +196,16 @@ class Leader:
         """Nobody could be heard for ``gap_ns``: that is no sign of anyone's death."""
         for progress in self.progress.values():
             progress.contact_ns += gap_ns
+
+    def on_reply(self, sender: int, message: HeartbeatReply | AppendReply | SnapshotReply, now_ns: int) -> None:
+        """A member answered."""
+        match message:
+            case HeartbeatReply():
+                self.on_heartbeat_reply(sender, message, now_ns)
+            case AppendReply():
+                self.on_append_reply(sender, message, now_ns)
+            case SnapshotReply():
+                self.on_snapshot_reply(sender, message, now_ns)
 
     def on_append_reply(self, sender: int, message: AppendReply, now_ns: int) -> None:
         """A follower took or refused entries."""
@@ -207,8 +256,11 @@ class Leader:
 
     # --- What goes out ---
 
-    def flush(self) -> None:
-        """Build the messages that are due, with the time of the last event."""
+    def flush(self) -> bool:
+        """Build the messages that are due, with the time of the last event; False where they are this leader's last.
+
+        One that was removed leads on, without being counted, until that is committed (dissertation 4.2.2).
+        """
         state = self._state
         now_ns = state.now_ns
         if state.learners:
@@ -218,8 +270,13 @@ class Leader:
             self._start_round(now_ns)
         for node, progress in self.progress.items():
             self._replicate(node, progress, now_ns)
+        is_removed = not state.is_voter and self.has_committed_in_term and not state.membership_change_pending
+        if is_removed:
+            self.transferee = self._successor(now_ns, ())  # so that nobody has to wait for an election timeout
+            state.out.notes.append(f"stopped leading in term {state.term}: removed from the cluster")
         if self.transferee and not self._timeout_now_sent:
             self._send_timeout_now(self.transferee)
+        return not is_removed
 
     def _send_timeout_now(self, to: int) -> None:
         # Nothing is appended during a transfer, so a follower that has all of it keeps having all of it.
@@ -331,6 +388,6 @@ class Leader:
                 continue
             if state.log.last_index - progress.match_index > PROMOTION_GAP_ENTRIES:
                 progress.catch_up_index = state.log.last_index
-            elif now_ns - progress.contact_ns < state.config.election_timeout_min_ns:
+            elif self._answers(node, now_ns):
                 self._change_membership(state.membership.with_promoted(node), now_ns)
                 return

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from walrus.core.peer import Member
+
 
 class MemberInfo(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One member: the node, the disk it joined with, where peers reach it, and whether it votes."""
@@ -15,9 +17,13 @@ class MemberInfo(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Membership(msgspec.Struct, frozen=True, array_like=True):
-    """All members, ascending by node, each node at most once."""
+    """All members, ascending by node, each node at most once.
+
+    ``removed``: who was taken out, oldest first. A node may come again with another disk, a disk never.
+    """
 
     members: tuple[MemberInfo, ...] = ()
+    removed: tuple[Member, ...] = ()
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -41,7 +47,7 @@ class Membership(msgspec.Struct, frozen=True, array_like=True):
         if self.get(info.node) is not None:
             raise ValueError(f"node {info.node} is already a member: expected a node id not in use")
         learner = msgspec.structs.replace(info, voter=False)
-        return Membership(tuple(sorted((*self.members, learner), key=lambda member: member.node)))
+        return Membership(tuple(sorted((*self.members, learner), key=lambda member: member.node)), self.removed)
 
     def with_promoted(self, node: int) -> "Membership":
         """Give learner ``node`` a vote. Raises ValueError where it is not a learner."""
@@ -57,9 +63,11 @@ class Membership(msgspec.Struct, frozen=True, array_like=True):
 
     def without(self, node: int) -> "Membership":
         """Remove member ``node``. Raises ValueError where it is not a member."""
-        if self.get(node) is None:
+        gone = self.get(node)
+        if gone is None:
             raise ValueError(f"node {node} cannot be removed: expected a member")
-        return Membership(tuple(member for member in self.members if member.node != node))
+        left = tuple(member for member in self.members if member.node != node)
+        return Membership(left, (*self.removed, (gone.node, gone.storage)))
 
     def encode(self) -> bytes:
         """Return the data of a configuration entry."""
@@ -74,7 +82,8 @@ class Membership(msgspec.Struct, frozen=True, array_like=True):
         return Membership(
             tuple(
                 msgspec.structs.replace(member, **fields) if member.node == node else member for member in self.members
-            )
+            ),
+            self.removed,
         )
 
 
@@ -106,6 +115,14 @@ class MembershipHistory:
     def change_pending(self) -> bool:
         """Whether a configuration in the log is not known to be committed."""
         return len(self._configurations) > 1
+
+    def has_voter(self, member: Member) -> bool:
+        """Whether any of the configurations has this member as a voter."""
+        return any(
+            found.voter and (found.node, found.storage) == member
+            for _, membership in self._configurations
+            for found in membership.members
+        )
 
     def append(self, index: int, membership: Membership) -> None:
         """Take the configuration entry at ``index``."""

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from walrus.core.peer import Entry, RaftMessage
+from walrus.core.peer import Entry, Member, RaftMessage
 from walrus.core.raft.snapshot import ReceivedSnapshot
 
 
@@ -49,5 +49,7 @@ class RaftOutput(msgspec.Struct):
     """Leader: (peer, seq) of the replies received, each newer than the peer's last."""
     granted: list[tuple[int, int, int, int]] = []
     """Follower: (leader, term, seq, confirmed_seq) of the heartbeats replied to, each seq once."""
+    removed: list[Member] = []
+    """Leader: who is no member any more, as is committed now, and is not told by Raft."""
     notes: list[str] = []
     """For the operator's log, such as ``Added learner 2``."""

@@ -25,6 +25,7 @@ from walrus.core.peer import (
     Heartbeat,
     HeartbeatReply,
     InstallSnapshot,
+    Member,
     RaftMessage,
     RequestVote,
     SnapshotReply,
@@ -149,6 +150,13 @@ class Raft(RaftState):
         self._begin(now_ns)
         return self._lead.add_learner(info, now_ns)
 
+    def remove(self, member: Member, now_ns: int) -> str:
+        """Remove a member, perhaps this leader, which stops leading then; returns as :meth:`add_learner` does."""
+        if self._lead is None:
+            return "not the leader"
+        self._begin(now_ns)
+        return self._lead.remove(member, now_ns)
+
     def request_read(self, ticket: int, now_ns: int) -> bool:
         """Ask for a linearizable read, answered in ``reads`` or ``failed_reads``; False if not leading."""
         if self._lead is None:
@@ -157,15 +165,15 @@ class Raft(RaftState):
         self._lead.request_read(ticket)
         return True
 
-    def transfer_leadership(self, now_ns: int) -> bool:
-        """Hand over to the live voter that has most of the log; False where this node does not lead or none lives.
+    def transfer_leadership(self, now_ns: int, avoided: tuple[int, ...] = ()) -> bool:
+        """Hand over to the live voter, but none ``avoided``, that has most of the log; False where there is none.
 
         Gives up after ``election_timeout_min_ns``; until then no proposal is taken.
         """
         if self._lead is None:
             return False
         self._begin(now_ns)
-        return self._lead.transfer(now_ns)
+        return self._lead.transfer(now_ns, avoided)
 
     def install(self, snapshot: RaftSnapshot) -> bool:
         """A leader's snapshot is durable: go on from there. False where this node has come as far by itself."""
@@ -208,15 +216,9 @@ class Raft(RaftState):
                 self._hear_leader(sender, now_ns)
                 taken = install_snapshot(self, message)
                 self.send(sender, taken, durable=taken.installed)
-            case SnapshotReply():
+            case HeartbeatReply() | AppendReply() | SnapshotReply():
                 if self._lead is not None:
-                    self._lead.on_snapshot_reply(sender, message, now_ns)
-            case HeartbeatReply():
-                if self._lead is not None:
-                    self._lead.on_heartbeat_reply(sender, message, now_ns)
-            case AppendReply():
-                if self._lead is not None:
-                    self._lead.on_append_reply(sender, message, now_ns)
+                    self._lead.on_reply(sender, message, now_ns)
             case RequestVote():
                 self._on_request_vote(sender, message, now_ns)
             case VoteReply():
@@ -240,7 +242,7 @@ class Raft(RaftState):
         elif now_ns >= self._timer.at_ns:
             self._begin(now_ns)
             self.leader = 0
-            if self.is_voter:
+            if self.may_campaign:
                 self._campaign_for_pre_votes()
             else:
                 self._timer.stop()
@@ -274,8 +276,8 @@ class Raft(RaftState):
         if not self.dirty:
             return _NOTHING
         self.dirty = False
-        if self._lead is not None:
-            self._lead.flush()
+        if self._lead is not None and not self._lead.flush():
+            self._follow(self.term, 0)
         out = self.out
         if self.applied_index < self.commit_index:
             out.committed = self.log.slice(self.applied_index + 1, self.commit_index)
@@ -301,12 +303,7 @@ class Raft(RaftState):
 
     def _on_request_vote(self, sender: int, message: RequestVote, now_ns: int) -> None:
         granted = may_grant(
-            message,
-            sender,
-            term=self.term,
-            vote=self.vote,
-            log=self.log,
-            leader_is_alive=self._leader_is_alive(now_ns),
+            message, sender, term=self.term, vote=self.vote, log=self.log, leader_is_alive=self._leader_is_alive(now_ns)
         )
         if not granted:
             self.send(sender, VoteReply(self.term, False, message.pre))

@@ -97,6 +97,13 @@ class RaftState:
         """Whether a configuration in the log is not known to be committed."""
         return self._history.change_pending
 
+    @property
+    def may_campaign(self) -> bool:
+        """Whether this node is a voter, or was one until a change that may not be committed: perhaps only its log has
+        the entry that removes it, and nobody without that entry can be elected (dissertation 4.2.2).
+        """
+        return self.is_voter or self._history.has_voter((self.node_id, self.storage_id))
+
     def _adopt_membership(self) -> None:
         self.membership = self._history.latest
         self.storage_of = {member.node: member.storage for member in self.membership.members}
@@ -204,6 +211,10 @@ class RaftState:
                 self.out.notes.append(f"Added learner {member.node}")
             elif known is not None and member.voter and not known.voter:
                 self.out.notes.append(f"Promoted learner {member.node}")
+        for gone in before.members:
+            if after.get(gone.node) is None:
+                self.out.removed.append((gone.node, gone.storage))
+                self.out.notes.append(f"Removed node {gone.node}")
 
     def send(self, to: int, message: RaftMessage, *, durable: bool = False) -> None:
         """Queue a message; ``durable`` ones wait for all records made so far."""

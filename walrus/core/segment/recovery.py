@@ -19,7 +19,7 @@ import msgspec
 from walrus.core.config import MS, NodeConfig
 from walrus.core.lease import LeaseTable
 from walrus.core.metadata.commands import OPEN, SEALED, SEALING, BeginSealing, Seal, Writer, encode
-from walrus.core.metadata.placement import choose_members, choose_writer
+from walrus.core.metadata.placement import choose_members, choose_writer, placeable, staying
 from walrus.core.metadata.state import Metadata, NodeInfo, Segment, quorums
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Member
@@ -114,7 +114,7 @@ class Recoveries:
 
     def _writer_gone(self, writer: Writer, now_ns: int) -> bool:
         known = self._metadata.nodes.get(writer[0])
-        if known is None or known.writer != writer:
+        if known is not None and known.writer != writer:
             return True
         return writer[0] != self._out.node_id and self._leases.lapsed(writer[0], now_ns)
 
@@ -221,7 +221,8 @@ class Recoveries:
         taken = {m[0] for m in recovery.members}
         found = [self._metadata.nodes[n].member for n in live if n in self._metadata.nodes and n not in taken]
         spares = [member for member in found if member not in recovery.untrusted]
-        spares.sort(key=lambda member: -recovery.lengths.get(member, -1))
+        stay = staying(self._metadata.nodes, self._raft.committed_membership.voters)
+        spares.sort(key=lambda member: (member[0] not in stay, -recovery.lengths.get(member, -1)))
         members = []
         for member in recovery.members:
             unfit = member[0] not in live or member in recovery.untrusted
@@ -235,7 +236,8 @@ class Recoveries:
         if recovery.proposed:
             return
         after = recovery.segment.writer[0]
-        live, voters, nodes = self._live(now_ns), self._raft.committed_membership.voters, self._metadata.nodes
+        live, nodes = self._live(now_ns), self._metadata.nodes
+        voters = placeable(nodes, self._raft.committed_membership)
         successor: NodeInfo | None = choose_writer(nodes, voters, live, after)
         if successor is None:
             return

@@ -12,7 +12,7 @@ import msgspec
 from walrus.core.config import MS, NodeConfig
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import SEALED, ChangeSet, encode
-from walrus.core.metadata.placement import better_members
+from walrus.core.metadata.placement import better_members, misplaced, placeable, replica_target
 from walrus.core.metadata.state import Metadata, Segment, quorums
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Member
@@ -88,13 +88,20 @@ class Upkeep:
     def _wanted(self, key: Key, now_ns: int) -> tuple[Member, ...] | None:
         """The set that the segment should have as things are now; None where its own is as good."""
         segment = self._metadata.topics[key[0]].segments[key[1] - 1]
-        voters, live = self._raft.committed_membership.voters, self._liveness.live
-        target = self._config.target_replicas
+        nodes, live, target = self._metadata.nodes, self._liveness.live, self._config.target_replicas
+        voters = placeable(nodes, self._raft.committed_membership)
         gone = self._liveness.gone([m[0] for m in segment.members], self._config.replace_after_ns, now_ns)
-        enough = len(segment.members) >= min(target, len(voters)) and not gone
-        if enough or not any(member[0] in live for member in segment.members):
+        enough = len(segment.members) >= replica_target(nodes, voters, target) and not gone
+        if enough and not misplaced(nodes, voters, segment.members):
             return None
-        return better_members(self._metadata.nodes, voters, live, gone, segment.members, target)
+        if not any(member[0] in live for member in segment.members):
+            return None
+        return better_members(nodes, voters, live, gone, segment.members, target)
+
+    def look_soon(self) -> None:
+        """A node is to leave, or has come or left: begin a round over all segments now."""
+        self._to_look_at.clear()
+        self._next_round_ns = 0
 
     def _ask(self, key: Key, change: Change, now_ns: int) -> None:
         change.sent_ns = now_ns

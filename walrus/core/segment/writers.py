@@ -6,8 +6,16 @@ from walrus.core.config import NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.commands import OPEN, SEALED, AnyCommand, Writer, encode
-from walrus.core.metadata.placement import better_members, choose_members, choose_writer
+from walrus.core.metadata.commands import ACTIVE, OPEN, SEALED, AnyCommand, Writer, encode
+from walrus.core.metadata.placement import (
+    better_members,
+    choose_members,
+    choose_writer,
+    misplaced,
+    placeable,
+    replica_target,
+    staying,
+)
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.meters import Histogram
 from walrus.core.outbox import Outbox
@@ -162,22 +170,34 @@ class Writers:
 
     def tick(self, now_ns: int) -> None:
         """Probe silent copies, improve replica sets, retry what waits for a lease."""
+        voters, drained = self._voters(), self._is_drained()
         for writer in self._writers.values():
             writer.tick(now_ns)
             self._collect(writer)
-            if self.leaving:
+            if self.leaving or drained:
                 writer.roll()
             elif writer.may_change:
-                self._improve(writer, now_ns)
+                self._improve(writer, voters, now_ns)
 
-    def _improve(self, writer: SegmentWriter, now_ns: int) -> None:
-        voters = self._raft.committed_membership.voters
+    def _voters(self) -> tuple[int, ...]:
+        return placeable(self._metadata.nodes, self._raft.committed_membership)
+
+    def _is_drained(self) -> bool:
+        """This node is to leave, and another one could write in its place."""
+        nodes, me = self._metadata.nodes, self._me[0]
+        known = nodes.get(me)
+        if known is None or known.state == ACTIVE:
+            return False
+        return any(n != me and n in self._liveness.live for n in staying(nodes, self._voters()))
+
+    def _improve(self, writer: SegmentWriter, voters: tuple[int, ...], now_ns: int) -> None:
+        nodes, target = self._metadata.nodes, self._config.target_replicas
         gone = self._liveness.gone([m[0] for m in writer.members], self._config.replace_after_ns, now_ns)
-        if len(writer.members) >= min(self._config.target_replicas, len(voters)) and not gone:
+        enough = len(writer.members) >= replica_target(nodes, voters, target) and not gone
+        if enough and not misplaced(nodes, voters, writer.members):
             return
-        nodes = self._metadata.nodes
         live = self._liveness.live
-        wanted = better_members(nodes, voters, live, gone, writer.members, self._config.target_replicas)
+        wanted = better_members(nodes, voters, live, gone, writer.members, target)
         if writer.changing is not None and all(member[0] in live for member in writer.changing):
             return
         if wanted is not None and (self._me[0], self._me[1]) in wanted and wanted != writer.changing:
@@ -186,11 +206,7 @@ class Writers:
     def _seal(self, writer: SegmentWriter, now_ns: int) -> None:
         if not writer.ready_to_seal or not self._cursors.freeze(writer.key[0], now_ns):
             return
-        nodes, voters, live = (
-            self._metadata.nodes,
-            self._raft.committed_membership.voters,
-            self._liveness.live,
-        )
+        nodes, voters, live = self._metadata.nodes, self._voters(), self._liveness.live
         if self.leaving:
             live = tuple(n for n in live if n != self._me[0])
         successor = choose_writer(nodes, voters, live, after=self._me[0])

@@ -2,6 +2,7 @@
 
 from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
+from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.meters import Meters
 from walrus.sim.checkers.raft_logs import RaftLogs
@@ -20,7 +21,7 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    return [RaftLogs(), state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
+    return [Departures(), RaftLogs(), state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
 
 
 def check_history(history: History, scans: dict[str, list[bytes]], drained: bool) -> None:

@@ -30,6 +30,7 @@ from walrus.sim.deeds.disks import (
     Rot,
     SlowDown,
 )
+from walrus.sim.deeds.members import NewDisk, Operate
 from walrus.sim.deeds.network import (
     Clog,
     Cut,
@@ -72,6 +73,8 @@ AnyDeed = (
     | Misdirect
     | LoseFile
     | LoseDisk
+    | NewDisk
+    | Operate
     | Drift
     | Jump
     | SetCalendar
@@ -111,7 +114,9 @@ __all__ = [
     "MendClients",
     "MessageFate",
     "Misdirect",
+    "NewDisk",
     "NormalSpeed",
+    "Operate",
     "Pause",
     "ReadErrors",
     "ReadOn",

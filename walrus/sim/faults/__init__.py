@@ -1,8 +1,4 @@
-"""Fault kinds, one module for each, and the swarm that picks some of them for a seed.
-
-Still waiting for what they act on: removal and replacement of nodes while the cluster runs, and churn of its membership
-(nodes can only join so far).
-"""
+"""Fault kinds, one module for each, and the swarm that picks some of them for a seed."""
 
 from walrus.sim.cluster import Cluster
 from walrus.sim.faults.aimed_crash import AimedCrash
@@ -19,6 +15,7 @@ from walrus.sim.faults.fault import Fault
 from walrus.sim.faults.flapping import Flapping
 from walrus.sim.faults.isolation import Isolation
 from walrus.sim.faults.late_join import LateJoin
+from walrus.sim.faults.membership import MembershipChurn
 from walrus.sim.faults.messages import Delay, Drop, Duplicate
 from walrus.sim.faults.misdirected_write import MisdirectedWrite
 from walrus.sim.faults.mixed_versions import MixedVersions
@@ -69,6 +66,7 @@ KINDS: tuple[type[Fault], ...] = (
     NoSpace,
     FailedSync,
     DiskLoss,
+    MembershipChurn,
 )
 
 
