@@ -96,7 +96,11 @@ class Group:
     # --- who is who ---
 
     def bootstrap(self, info: RegisterNode, now_ns: int) -> None:
-        """Start a cluster of this node alone, with the topic every client expects."""
+        """Start a cluster of this node alone, with the topic every client expects.
+
+        Where a crash tore an earlier beginning off, the cluster gets another id: nobody knows the first.
+        """
+        self.cluster = 0
         self.adopt(self._rng.getrandbits(63) | 1)
         member = (info.node, info.storage)
         first = CreateTopic(FIRST_TOPIC, (info.node, info.storage, info.incarnation), (member,))

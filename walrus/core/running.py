@@ -122,7 +122,7 @@ class Running:
         fresh = not self.raft.membership.members
         info = self._own_info()
         if fresh and self.config.node_id == 1 and not self.config.join:
-            if self.group.cluster:
+            if not self.raft.may_bootstrap:
                 return ""
             self.group.bootstrap(info, now_ns)
         elif fresh and not self.joining.has_targets:

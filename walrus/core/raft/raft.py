@@ -108,12 +108,18 @@ class Raft(RaftState):
 
     # --- What the parent asks for ---
 
+    @property
+    def may_bootstrap(self) -> bool:
+        """Nobody can depend on what this node has: nothing, or the torn beginning of its own bootstrap."""
+        torn = (self.term, self.vote) == (1, self.node_id)
+        return not self.log.last_index and (not self.term or torn)
+
     def bootstrap(self, info: MemberInfo, commands: list[bytes], now_ns: int) -> None:
-        """Make this fresh node the leader of a cluster of its own, in term 1, with ``commands`` as first entries.
+        """Make this fresh node the leader of a cluster of its own, in a first term, with ``commands`` as first entries.
 
         Raises ValueError where the node has a history: another cluster could depend on it.
         """
-        if self.term or self.log.last_index:
+        if not self.may_bootstrap:
             raise ValueError(
                 f"node {self.node_id} cannot bootstrap: expected a fresh node, "
                 f"but it is in term {self.term} with {self.log.last_index} log entries"
@@ -121,7 +127,7 @@ class Raft(RaftState):
         if (info.node, info.storage, info.voter) != (self.node_id, self.storage_id, True):
             raise ValueError(f"node {self.node_id} cannot bootstrap with {info}: expected itself, as a voter")
         self._begin(now_ns)
-        self.set_hard_state(1, self.node_id)
+        self.set_hard_state(self.term + 1, self.node_id)
         self.term_durable = False
         self._lead_from_here(ENTRY_CONFIG, Membership((info,)).encode())
         self.append_own(ENTRY_NOOP, b"")
