@@ -108,12 +108,6 @@ class Raft(RaftState):
 
     # --- What the parent asks for ---
 
-    @property
-    def may_bootstrap(self) -> bool:
-        """Nobody can depend on what this node has: nothing, or the torn beginning of its own bootstrap."""
-        torn = (self.term, self.vote) == (1, self.node_id)
-        return not self.log.last_index and (not self.term or torn)
-
     def bootstrap(self, info: MemberInfo, commands: list[bytes], now_ns: int) -> None:
         """Make this fresh node the leader of a cluster of its own, in a first term, with ``commands`` as first entries.
 

@@ -120,6 +120,12 @@ class RaftState:
         """Follow the configuration, which the log may have changed."""
         self.role = Role.FOLLOWER if self.is_voter else Role.LEARNER
 
+    @property
+    def may_bootstrap(self) -> bool:
+        """Nobody can depend on what this node has: nothing, or the torn beginning of its own bootstrap."""
+        torn = (self.term, self.vote) == (1, self.node_id)
+        return not self.log.last_index and (not self.term or torn)
+
     def set_hard_state(self, term: int, vote: int) -> None:
         """Enter ``term``, or vote in the current one."""
         assert term > self.term or (term == self.term and self.vote in (0, vote)), "a term or vote was taken back"
