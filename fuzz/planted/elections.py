@@ -114,7 +114,10 @@ BUGS = (
         "A node that is to leave is removed while segments need its copies.",
         "nats-server issue 7545 lost records so",
         False,
-        (Edit(Departures._remove, "info.state == LEAVING and self._is_named(info.member)", "not info.member"),),
+        (
+            Edit(Departures._remove, "if info.state == LEAVING and self._is_named(info.member)", "if not info.member"),
+            Edit(Departures._remove, "elif info.state == LEAVING and now_ns", "elif not info.member and now_ns"),
+        ),
     ),
     Bug(
         "vote-for-stale-log",

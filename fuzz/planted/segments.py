@@ -246,7 +246,7 @@ BUGS = (
         (
             Edit(
                 Recoveries._call_spares,
-                "taken = {m[0] for m in recovery.members}",
+                "taken = {m[0] for m in recovery.members if m not in unfit}",
                 "taken = {m[0] for m in recovery.frozen + recovery.members}",
             ),
         ),

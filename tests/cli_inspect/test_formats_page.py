@@ -185,7 +185,7 @@ def test_the_pages_parser_reads_a_nodes_journal_and_snapshot_as_one_log(world: W
     snap, (cluster, index, _, membership, nodes, topics) = page_parser.snapshot(world.files[snapshotfile.SNAPSHOT_PATH])
     assert (snap[:4], cluster) == ((b"WALSNAP\n", 1, 1, world.storage), world.cluster)
     assert 0 < base <= index <= base + len(entries) == world.node.raft.applied_index
-    assert membership == [[[1, world.storage, "node1:6001", True]]]
+    assert membership == [[[1, world.storage, "node1:6001", True]], []]
     assert [node[:2] for node in nodes] == [[1, world.storage]]
     (name, _, _, segments) = topics[0]
     assert name == "logs"
@@ -208,7 +208,7 @@ def test_the_pages_parser_reads_every_kind_of_command_and_a_membership() -> None
         tag, *values = page_parser.unpack_msgpack(commands.encode(command))
         assert tag == command.__struct_config__.tag
         assert len(values) == len(fields_of(type(command)))
-    assert page_parser.unpack_msgpack(MEMBERSHIPS[0].encode()) == [[[1, 0x1234567890ABCDEF, "node:1", True]]]
+    assert page_parser.unpack_msgpack(MEMBERSHIPS[0].encode()) == [[[1, 0x1234567890ABCDEF, "node:1", True]], []]
 
 
 def test_the_pages_parser_refuses_what_is_not_as_it_was_written() -> None:

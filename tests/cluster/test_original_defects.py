@@ -1,7 +1,6 @@
 """The defects of the program that this one replaces, and which tests would catch each of them here.
 
-Two wait for features to come: 12 needs peers that prove who they are, 13 needs the removal of nodes (its failover is
-tested).
+One waits for a feature to come: 12 needs peers that prove who they are.
 """
 
 import ast
@@ -66,6 +65,7 @@ CAUGHT_BY: dict[str, list[str]] = {
     ],
     "13: a topic whose leader is gone stays unwritable": [
         "cluster/test_kill.py::test_no_acknowledged_record_is_lost_when_a_node_is_killed",
+        "cluster/test_members.py::test_a_dead_node_is_replaced_by_a_new_one_and_what_cannot_be_is_refused_with_a_reason",
     ],
     "14: a reply leaves in two pieces": [
         "io/test_io_clients.py::test_replies_of_one_turn_leave_in_one_piece_and_in_order",

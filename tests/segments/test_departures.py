@@ -14,7 +14,7 @@ from segment_fixtures import (
 )
 
 from walrus.core.config import MS, SECOND
-from walrus.core.departures import LOOK_NS, SILENT_NS, SURE_NS, Departures, listed
+from walrus.core.departures import LOOK_NS, SETTLE_NS, SILENT_NS, SURE_NS, Departures, listed
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import ACTIVE, DRAINING, LEAVING, LOST, ChangeSet, SetNodeState
 from walrus.core.metadata.placement import endangered, holdings
@@ -54,6 +54,12 @@ def test_a_node_that_leaves_stays_until_no_segment_names_it() -> None:
     assert bench.departures.waits_for == {3: "segments name it still, such as logs:1"}
     bench.moved(1, 2)
     bench.departures.tick(LOOK_NS)
+    assert bench.raft.voters == (1, 2, 3), "what names it may be on its way yet"
+    bench.departures.tick(LOOK_NS + SETTLE_NS - 1)
+    assert bench.raft.voters == (1, 2, 3)
+    later_ns = 2 * LOOK_NS + SETTLE_NS
+    bench.raft.step(2, HeartbeatReply(2, 2, 0), later_ns)
+    bench.departures.tick(later_ns)
     assert bench.raft.voters == (1, 2)
     assert bench.departures.waits_for == {}
 

@@ -19,6 +19,8 @@ from walrus.core.raft.raft import Raft
 
 LOOK_NS: Final = 250 * MS
 HAND_OVER_NS: Final = 2 * SECOND
+SETTLE_NS: Final = 1 * SECOND
+"""What was on its way when a node was to leave, and names it, has mostly come after so long; the rest is repaired."""
 SILENT_NS: Final = 10 * SECOND
 """A node that has not been heard of for so long is dead to one that comes with its number and another disk."""
 SURE_NS: Final = 2 * SECOND
@@ -44,6 +46,7 @@ class Departures:
         self._next_look_ns = 0
         self._next_hand_over_ns = 0
         self._names: dict[Member, tuple[str, int]] = {}  # a segment that was found to name the member
+        self._free_since_ns: dict[Member, int] = {}  # since when no segment names the member
         self._asked: dict[Member, tuple[int, int]] = {}  # whose number another disk has come with: first, last time
         self.waits_for: dict[int, str] = {}
 
@@ -51,6 +54,7 @@ class Departures:
         """Hand leadership over if this node is to leave; remove who is ready to go."""
         if self._raft.role is not LEADER:
             self._names.clear()
+            self._free_since_ns.clear()
             self.waits_for.clear()
             return
         if now_ns < self._next_look_ns or not self._is_current():
@@ -60,6 +64,7 @@ class Departures:
             known = self._raft.membership.get(info.node)
             if info.state == ACTIVE or known is None or known.storage != info.storage:
                 self._names.pop(info.member, None)
+                self._free_since_ns.pop(info.member, None)
                 self.waits_for.pop(info.node, None)
             elif info.node == self._out.node_id and self._hands_over(now_ns):
                 return
@@ -84,6 +89,9 @@ class Departures:
         if info.state == LEAVING and self._is_named(info.member):
             topic, number = self._names[info.member]
             refusal = f"segments name it still, such as {topic}:{number}"
+            self._free_since_ns.pop(info.member, None)
+        elif info.state == LEAVING and now_ns - self._free_since_ns.setdefault(info.member, now_ns) < SETTLE_NS:
+            refusal = "it has nothing any more, but others may not all have heard yet that it gets nothing new"
         else:
             refusal = self._raft.remove(info.member, now_ns)
         if refusal:

@@ -66,7 +66,7 @@ def unsettled(cluster: Cluster, excused: dict[str, int]) -> str:
 def _unsettled_segments(cluster: Cluster, state: Metadata, voters: tuple[int, ...], excused: dict[str, int]) -> str:
     """Everyone has applied the same, so one node's state is everybody's."""
     running = [host.node_id for host in cluster.core]
-    if why := _still_there(cluster, state):
+    if why := _still_there(cluster, state, excused):
         return why
     size = min(_TARGET_REPLICAS, len(staying(state.nodes, voters)), len(running))
     for topic in state.topics.values():
@@ -86,11 +86,11 @@ def _unsettled_segments(cluster: Cluster, state: Metadata, voters: tuple[int, ..
     return ""
 
 
-def _still_there(cluster: Cluster, state: Metadata) -> str:
-    """Who is drained has nothing any more, and who was to leave has left, unless nodes are broken for good: then those
-    that stay may be too few.
+def _still_there(cluster: Cluster, state: Metadata, excused: dict[str, int]) -> str:
+    """Who is drained has nothing any more, and who was to leave has left. Unless nodes are broken for good, then those
+    that stay may be too few; or copies are out of reach, for they cannot be moved.
     """
-    if cluster.broken:
+    if cluster.broken or excused:
         return ""
     for info in state.nodes.values():
         if info.state >= LEAVING:

@@ -206,11 +206,16 @@ class Recoveries:
         Any S fenced members hold every acknowledged record between them, and nothing was published yet.
         """
         live = self._live(now_ns)
-        if any(member[0] in live for member in recovery.lengths if recovery.lengths[member] >= recovery.tail):
+        if any(self._is_there(m, live) for m in recovery.lengths if recovery.lengths[m] >= recovery.tail):
             return
-        reached = [recovery.lengths[m] for m in recovery.frozen if m in recovery.lengths and m[0] in live]
+        reached = [recovery.lengths[m] for m in recovery.frozen if m in recovery.lengths and self._is_there(m, live)]
         if len(reached) >= quorums(len(recovery.frozen))[1]:
             recovery.tail = max(reached)
+
+    def _is_there(self, member: Member, live: tuple[int, ...]) -> bool:
+        """The node lives, and with this disk."""
+        known = self._metadata.nodes.get(member[0])
+        return member[0] in live and (known is None or known.storage == member[1])
 
     def _call_spares(self, recovery: Recovery, now_ns: int) -> None:
         """Put live nodes in place of members that are dead or have lost their copy, unless they hold the tail.
@@ -218,15 +223,20 @@ class Recoveries:
         Those that were replaced may come back while their spare is gone, and are taken first.
         """
         live = self._live(now_ns)
-        taken = {m[0] for m in recovery.members}
+        unfit = [
+            member
+            for member in recovery.members
+            if (not self._is_there(member, live) or member in recovery.untrusted)
+            and recovery.lengths.get(member, -1) < recovery.tail
+        ]
+        taken = {m[0] for m in recovery.members if m not in unfit}
         found = [self._metadata.nodes[n].member for n in live if n in self._metadata.nodes and n not in taken]
         spares = [member for member in found if member not in recovery.untrusted]
         stay = staying(self._metadata.nodes, self._raft.committed_membership.voters)
         spares.sort(key=lambda member: (member[0] not in stay, -recovery.lengths.get(member, -1)))
         members = []
         for member in recovery.members:
-            unfit = member[0] not in live or member in recovery.untrusted
-            if unfit and recovery.lengths.get(member, -1) < recovery.tail and spares:
+            if member in unfit and spares:
                 members.append(spares.pop(0))
             else:
                 members.append(member)
