@@ -11,7 +11,7 @@ COMPOSE = $(shell if docker compose version >/dev/null 2>&1; then echo docker co
 IMAGE := distributed-walrus-node
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup dev test test-docker lint format sim planted explore bench failover storage fuzz nightly clean \
+.PHONY: help run setup dev test test-docker lint format sim planted explore bench failover storage startup fuzz nightly clean \
         cluster-up cluster-bootstrap cluster-down cluster-restart cluster-logs cluster-clean
 
 help: ## say what there is to make
@@ -60,6 +60,9 @@ failover: setup ## how long writes stall after kill -9 of a segment's leader
 
 storage: setup ## the storage drivers side by side on this disk, as ratios to plain writes and to the device
 	@$(BIN)/python benchmarks/storage.py
+
+startup: setup ## how long a node takes to start on 10, 10,000 and 100,000 sealed segments
+	@$(BIN)/python benchmarks/startup.py
 
 fuzz: dev ## random bytes into every codec and recovery path, for a minute (FUZZ_SECONDS=3600: for an hour)
 	@$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS)

@@ -6,6 +6,7 @@ from walrus.core.segment.opener import Opener
 from walrus.core.segment.repair import Repairs
 from walrus.core.segment.replica import Replica
 from walrus.core.segment.scan import Scan
+from walrus.core.segment.scrub import Scrub
 from walrus.core.segment.store import ReplicaStore
 from walrus.core.startup import Startup
 from walrus.core.storage.recordlog import recover
@@ -47,6 +48,35 @@ BUGS = (
                 'self.out.log("error", f"Cannot write {event.path}: {event.error}; stopping, '
                 'because what is on disk is unknown")',
                 "self._write_completed(ev.WriteCompleted(event.token))\n    return",
+            ),
+        ),
+    ),
+    Bug(
+        "roomless-write-believed",
+        0,
+        "A write for which the disk has no room is taken for one that is durable.",
+        "own: what every caller of write() that ignores ENOSPC does",
+        True,
+        (
+            Edit(
+                Node._space_ran_out,
+                "    self.space.ran_out(event, self._now_ns)\n",
+                "    self._write_completed(ev.WriteCompleted(event.change.token))\n    return\n",
+            ),
+        ),
+    ),
+    Bug(
+        "rot-passed-over",
+        0,
+        "Whoever looks through the sealed copies for rot takes what it finds for sound.",
+        "own: a scrub that checks nothing",
+        True,
+        (
+            Edit(Scrub._judge, "if verdict.state != SOUND:", "if verdict.state < SOUND:"),
+            Edit(
+                Scrub._judge,
+                "elif verdict.index.length != segment.count:",
+                "elif verdict.index.length > segment.count:",
             ),
         ),
     ),

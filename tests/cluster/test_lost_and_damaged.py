@@ -137,3 +137,18 @@ def test_a_torn_tail_is_cut_and_completed(start: Start) -> None:
     cluster.until_formed()
     for node in (1, 2, 3):
         assert cluster.read_all(TOPIC, node) == numbered(30)
+
+
+def test_rot_in_a_sealed_copy_that_nobody_reads_is_found_and_repaired(start: Start) -> None:
+    cluster = start(**SMALL_SEGMENTS, WALRUS_SCRUB_INTERVAL_MS="300")
+    cluster.register(TOPIC)
+    cluster.until_replicated(TOPIC)
+    with cluster.client() as client:
+        client.put_many(TOPIC, numbered(25))
+        eventually(lambda: client.state(TOPIC)["sealed_segments"].get("1") == 10, "a sealed segment")
+    before = {node: segment_file(cluster, node, 1) for node in (1, 2, 3)}
+    eventually(lambda: all(stored(cluster, node, 1) == 10 for node in before), "three whole copies")
+    sound = before[2].read_bytes()
+    damage(before[2])
+    eventually(lambda: before[2].read_bytes() == sound, "the repair of a copy that nobody has read")
+    assert "orders:1.wal: looked through, and found unsound" in cluster.log_text(2)

@@ -8,6 +8,7 @@ from segment_fixtures import KEY, TOPIC, members, metadata_with, sealed
 
 from walrus.core import events as ev
 from walrus.core.actions import Truncate, Write
+from walrus.core.config import SECOND
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import OPEN, BeginSealing, ChangeSet
 from walrus.core.segment.messages import ACCEPTED, UNTRUSTED, AppendAck, FenceReply, Hold, Holding
@@ -194,6 +195,30 @@ def a_journal_ends_in_part_of_a_record() -> object:
     disk.files[JOURNAL_PATH] += b"WREC torn"
     boot(disk)
     return sum(isinstance(action, Truncate) for action in disk.done)
+
+
+@shows("roomless-write-believed", sound=[], broken=[b"OK"])
+def a_write_finds_no_room() -> object:
+    world = World().start().sleep(SECOND)
+    world.handle(ev.ClientConnected(1))
+    world.handle(ev.ClientDataReceived(1, encode_frame(b"PUT logs a"), 0))
+    world.handle(ev.PollFinished())
+    write = next(action for action in world.disk if isinstance(action, Write))
+    world.disk.clear()
+    world.handle(ev.SpaceRanOut(write, "ENOSPC: No space left on device"))
+    world.run()
+    return world.replies(1)
+
+
+@shows("rot-passed-over", sound=True, broken=False)
+def a_sealed_copy_rots_unread() -> object:
+    world = World(max_segment_entries=3, scrub_interval_ns=SECOND).start().sleep(SECOND)
+    world.ask(*[b"PUT logs %d" % number for number in range(4)])
+    rotten = bytearray(world.files["user_data/logs:1.wal"])
+    rotten[-1] ^= 1
+    world.files["user_data/logs:1.wal"] = bytes(rotten)
+    world.sleep(3 * SECOND)
+    return any("found unsound" in text for _, text in world.logged())
 
 
 @shows("failed-sync-believed", sound=True, broken=False)

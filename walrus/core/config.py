@@ -34,6 +34,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     room_check_ns: int = 500 * MS  # how often a full disk is asked whether it has room again
     room_needed_bytes: int = 4 * 1024 * 1024  # so much room, and PUTs are taken again
 
+    scrub_bytes_per_s: int = 4 * 1024 * 1024  # at which complete copies of sealed segments are looked through; 0: never
+    scrub_interval_ns: int = 24 * 3600 * SECOND  # from the beginning of one round to that of the next, at least
+
     heartbeat_interval_ns: int = 40 * MS
     lease_ns: int = 400 * MS
     lease_margin_ns: int = 50 * MS  # clock drift over one lease, plus the message in flight

@@ -37,6 +37,7 @@ from walrus.core.routes import routes
 from walrus.core.segment.blockreader import BlockReader
 from walrus.core.segment.recovery import Recoveries
 from walrus.core.segment.repair import Repairs
+from walrus.core.segment.scrub import Scrub
 from walrus.core.segment.store import ReplicaStore
 from walrus.core.segment.upkeep import Upkeep
 from walrus.core.segment.writers import Writers
@@ -57,7 +58,7 @@ class Running:
         *("cursors", "departures", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving"),
         *("driver", "loop", "wall_ns"),
         *("liveness", "me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
-        *("recoveries", "repairs", "service", "sessions", "stalled_after_ns", "store", "upkeep"),
+        *("recoveries", "repairs", "scrub", "service", "sessions", "stalled_after_ns", "store", "upkeep"),
         "writers",
     )
 
@@ -91,6 +92,7 @@ class Running:
         self.recoveries = Recoveries(out, config, self.metadata, self.raft, self.leases)
         self.upkeep = Upkeep(out, config, self.metadata, self.raft, self.liveness)
         self.repairs = Repairs(out, self.store, self.liveness)
+        self.scrub = Scrub(out, config, tokens, self.store, now_ns)
         self.reachability = Reachability(out)
         self.puts = Puts(out, config, self.metadata, sessions, self.writers, self.reachability)
         self.gets = Gets(out, config, self.metadata, sessions, self.cursors, self.fetcher)
@@ -181,10 +183,12 @@ class Running:
 
     def read_completed(self, token: int, data: bytes) -> None:
         ours = self.reader.read_completed(token, data) or self.store.read_completed(token, data)
+        ours = ours or self.scrub.read_completed(token, data)
         assert ours, f"nobody waits for read {token}"
 
     def read_failed(self, token: int, error: str) -> None:
         ours = self.reader.read_failed(token, error) or self.store.read_failed(token, error)
+        ours = ours or self.scrub.read_failed(token, error)
         assert ours, f"nobody waits for read {token}"
 
     def space_ran_out(self, change: FileChange) -> bool:
@@ -336,6 +340,7 @@ class Running:
         self.cursors.tick(now_ns)
         self.farewells.tick()
         self.repairs.tick(now_ns)
+        self.scrub.tick(now_ns)
         self.fetcher.tick(now_ns)
         self.reachability.tick(now_ns)
         self.puts.tick(now_ns)

@@ -1,12 +1,9 @@
 """Is the cluster well again? What is still missing, and what is left over.
 
 Two questions. *Well*: one Raft leader, everyone a voter with everything applied, every segment open or SEALED
-with a full replica set, every member of a SEALED one with all its records durable; damage that a node has seen
-must have been repaired. *Nothing left over*, once the clients have gone: no request, proposal, repair or held-back
-message waits for anything.
-
-Nodes do not yet look for rot by themselves: a damaged copy of a SEALED segment that nobody has read since is let pass
-if the ledger of its disk (:mod:`walrus.sim.damage`) knows of the damage.
+with a full replica set, every member of a SEALED one with all its records durable; damage of those must have been
+found, whether anybody reads them or not, and repaired. *Nothing left over*, once the clients have gone: no request,
+proposal, repair or held-back message waits for anything.
 """
 
 from typing import Any, Final
@@ -116,8 +113,8 @@ def _incomplete(cluster: Cluster, topic: str, segment: Segment) -> str:
         replica = probe.replica(host, topic, segment.number)
         if replica is None or not replica.complete:
             return f"the copy on node {node} is not known to hold all {segment.count} records"
-        if any(wound.noticed for wound in host.disk.damage.on(path)):
-            return f"the copy on node {node} was found damaged, and is not repaired"
+        if host.disk.damage.on(path):
+            return f"the copy on node {node} is damaged, and is not found or not repaired"
     return ""
 
 

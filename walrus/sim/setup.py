@@ -16,6 +16,8 @@ _SLOW_NETWORK_NS = 10 * MS
 _RESERVE_BYTES = 1000  # small enough to be used up
 _ROOM_CHECK_NS = 100 * MS
 _ROOM_NEEDED_BYTES = 2000
+_SCRUB_BYTES_PER_S = 1 << 20
+_SCRUB_INTERVAL_NS = 500 * MS
 _DEFAULT = NodeConfig(node_id=1, advertise_address="")
 
 
@@ -80,6 +82,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             snapshot_chunk_bytes=self.snapshot_chunk_bytes,
             metadata_reserve_bytes=_RESERVE_BYTES,
             room_check_ns=_ROOM_CHECK_NS,
+            scrub_bytes_per_s=_SCRUB_BYTES_PER_S,
+            scrub_interval_ns=_SCRUB_INTERVAL_NS,
             room_needed_bytes=_ROOM_NEEDED_BYTES,
             heartbeat_interval_ns=_DEFAULT.lease_ns // self.quicker // self.beats_per_lease,
             lease_ns=_DEFAULT.lease_ns // self.quicker,

@@ -50,6 +50,10 @@ class Opener:
         """A file is there from an earlier lifetime, or was made in this one."""
         return replica.path in self._files or bool(replica.index.length)
 
+    def file_bytes(self, replica: Replica) -> int:
+        """How long the file of a complete copy is; of one that was not read yet, at most."""
+        return self._files.get(replica.path, 0) if replica.state == UNREAD else replica.index.end_position
+
     def forget_file(self, replica: Replica) -> None:
         self._files.pop(replica.path, None)
 
