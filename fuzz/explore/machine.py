@@ -30,6 +30,7 @@ from walrus.core.config import NodeConfig
 from walrus.core.node import Node
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Entry, ProposeReply
+from walrus.core.routes import routes
 from walrus.core.running import Running
 from walrus.core.segment import recovery, repair, upkeep, writer
 from walrus.core.storage.appender import Tokens
@@ -102,7 +103,7 @@ class ScopeRunning(Running):
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
-        self._on = self._table()
+        self._on = routes(self)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from walrus.core.running import Running
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.recordlog import RecoveryError
+from walrus.core.wallclock import WallClock
 from walrus.core.wire import Request
 
 
@@ -30,6 +31,7 @@ class Node:
         self._rng = rng
         self._now_ns = now_ns
         self._wall_ns = 0
+        self._wall = WallClock()
         self.out = Outbox(config.node_id)
         self.sessions = ClientSessions(config)
         self._tokens = Tokens()
@@ -84,6 +86,7 @@ class Node:
 
     def _started(self, event: ev.Started) -> None:
         self._wall_ns = event.wall_ns
+        self._wall.told(event.wall_ns, self._now_ns)
         self._files = dict(event.files)
         try:
             self._startup = Startup(self.out, self._tokens, self._rng, self._files)
@@ -107,6 +110,7 @@ class Node:
                 self.sessions,
                 ready,
                 self._files,
+                self._wall,
                 self._now_ns,
             )
             refusal = running.begin(self._now_ns)
@@ -125,6 +129,7 @@ class Node:
 
     def _client_data(self, event: ev.ClientDataReceived) -> None:
         self._wall_ns = event.wall_ns
+        self._wall.told(event.wall_ns, self._now_ns)
         requests = self.sessions.received(event.conn, event.data, self._now_ns)
         if self.running is None:
             self._early.extend(requests)

@@ -1,6 +1,6 @@
 """The segments that this process lifetime writes: one writer per segment; drives rollover and growth."""
 
-from walrus.core.config import NodeConfig
+from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
@@ -56,6 +56,16 @@ class Writers:
     def put(self, writer: SegmentWriter, pending: Pending) -> None:
         writer.put(pending)
         self.active[writer.key] = None
+
+    def removed(self, topic: str, below: int, now_ns: int) -> None:
+        """The topic's segments below a number are gone: what was sent is unknown, what was not moves on."""
+        for key in [key for key in self._writers if key[0] == topic and key[1] < below]:
+            writer = self._writers.pop(key)
+            self._cursors.disown(*key)
+            writer.sealed()
+            self._withdraw(key)
+            self._collect(writer)
+        self._cursors.trimmed(topic, now_ns)
 
     def changed(self, topic: str, segment: Segment) -> None:
         """The metadata of this segment moved."""
@@ -126,7 +136,7 @@ class Writers:
             if writer.changing is not None:
                 self._propose(writer, writer.propose_change())
             if writer.state == DRAINING:
-                self._seal(writer, now_ns)
+                self._seal(writer, now_ns, wall_ns)
 
     def tick(self, now_ns: int) -> None:
         """Probe silent copies, improve replica sets, retry what waits for a lease."""
@@ -151,7 +161,7 @@ class Writers:
         if wanted is not None and (self._me[0], self._me[1]) in wanted and wanted != writer.changing:
             writer.begin_change(wanted)
 
-    def _seal(self, writer: SegmentWriter, now_ns: int) -> None:
+    def _seal(self, writer: SegmentWriter, now_ns: int, wall_ns: int) -> None:
         if not writer.ready_to_seal or not self._cursors.freeze(writer.key[0], now_ns):
             return
         nodes, voters, live = (
@@ -165,7 +175,8 @@ class Writers:
         if successor is None:
             return
         members = choose_members(nodes, voters, live, successor, self._config.target_replicas)
-        self._propose(writer, writer.propose_seal(successor, members, self._cursors.frozen(writer.key[0])))
+        cursor = self._cursors.frozen(writer.key[0])
+        self._propose(writer, writer.propose_seal(successor, members, cursor, max(0, wall_ns // MS)))
 
     def _propose(self, writer: SegmentWriter, command: AnyCommand | None) -> None:
         if command is not None:
