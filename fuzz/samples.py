@@ -77,7 +77,7 @@ COMMANDS: Final[tuple[commands.AnyCommand, ...]] = (
     commands.Seal("logs", 1, commands.SEALING, 1, 6, (MEMBER,), (*MEMBER, 2), (MEMBER, (2, 9)), (1, 4), 610, 9),
     commands.ChangeSet("logs", 1, commands.OPEN, 0, 1, (MEMBER, (2, 9))),
     commands.CommitCursors((*MEMBER, 1), (commands.CursorCommit("logs", 1, 1, 3),)),
-    commands.ConfigureTopic("logs", 1, 0, durability="interval:50", retention_ms=1_000, retention_records=3),
+    commands.ConfigureTopic("logs", 1, 0, retention_ms=1_000, retention_records=3),
     commands.RemoveTopic("old", 1),
     commands.TrimTopic("logs", 1, 2, 1_700_000_000_000),
 )
@@ -157,7 +157,7 @@ BLOCKS: Final = (
 REQUESTS: Final = (
     *(b"REGISTER logs", b"PUT logs hello world", b"PUT logs ", b"GET logs", b"STATE logs", b"METRICS", b"TOPICS"),
     *(b"FETCH logs 1 0", b"FETCH logs 0 0", b"PUT", b"NONSENSE", b"GET bad/name"),
-    *(b"SET logs retention_ms=5 durability=interval:9", b"CREATE a x=", b"INFO a", b"DELETE logs"),
+    *(b"SET logs retention_ms=5 retention_bytes=0", b"CREATE a x=", b"INFO a", b"DELETE logs"),
 )
 
 

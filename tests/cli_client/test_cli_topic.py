@@ -19,12 +19,11 @@ def node(frame: bytes) -> bytes:
     [
         (("create", "t"), b"CREATE t", b"OK\n"),
         (
-            ("create", "t", "--durability", "interval:50", "--retention-ms", "5"),
-            b"CREATE t durability=interval:50 retention_ms=5",
+            ("create", "t", "--retention-ms", "5", "--retention-records", "7"),
+            b"CREATE t retention_ms=5 retention_records=7",
             b"OK\n",
         ),
         (("set", "t", "--retention-bytes", "0"), b"SET t retention_bytes=0", b"OK\n"),
-        (("set", "t", "--durability", "default"), b"SET t durability=default", b"OK\n"),
         (("info", "t"), b"INFO t", INFO + b"\n"),
         (("ls",), b"TOPICS", b"t\nu\n"),
         (("rm", "t"), b"DELETE t", b"OK\n"),
@@ -42,7 +41,7 @@ def test_each_command_sends_one_request_and_prints_its_reply(
     ("words", "told"),
     [
         (("create", "a b"), "invalid topic name 'a b'"),
-        (("create", "t", "--durability", "sometimes"), "durability must be always, never, or interval:<ms>"),
+        (("create", "t", "--retention-bytes", "1k"), "'1k' is not a valid integer"),
         (("set", "t", "--retention-ms", "-1"), "-1 is not in the range"),
         (("set", "t"), "nothing to set: give at least one of the options"),
     ],

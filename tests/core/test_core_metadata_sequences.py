@@ -42,7 +42,7 @@ WRITERS = st.sampled_from(((1, 11, 1), (1, 11, 2), (2, 12, 1), (3, 13, 1)))
 CURSORS = st.none() | st.tuples(st.integers(1, 2), st.integers(0, 30))
 SEGMENTS = st.integers(0, 6)
 LIMITS = st.none() | st.integers(0, 12)
-SETTINGS = st.builds(TopicSettings, st.just(""), st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
+SETTINGS = st.builds(TopicSettings, st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
 
 COMMANDS: st.SearchStrategy[AnyCommand] = st.one_of(
     st.builds(RegisterNode, SMALL, SMALL, SMALL, st.just("n:1"), st.just("n:2")),
@@ -58,7 +58,7 @@ COMMANDS: st.SearchStrategy[AnyCommand] = st.one_of(
         WRITERS,
         st.lists(st.builds(CursorCommit, TOPICS, SEGMENTS, SMALL, st.integers(0, 30)), max_size=3).map(tuple),
     ),
-    st.builds(ConfigureTopic, TOPICS, SEGMENTS, SMALL, st.just("never"), LIMITS, LIMITS, LIMITS),
+    st.builds(ConfigureTopic, TOPICS, SEGMENTS, SMALL, LIMITS, LIMITS, LIMITS),
     st.builds(RemoveTopic, TOPICS, SEGMENTS),
     st.builds(TrimTopic, TOPICS, SEGMENTS, SEGMENTS, st.integers(0, 40)),
 )

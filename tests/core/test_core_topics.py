@@ -35,8 +35,8 @@ def files_of(world: World, topic: str) -> list[str]:
 
 def test_a_topic_is_created_with_settings_that_state_and_info_show() -> None:
     world = begun()
-    assert world.ask(b"CREATE t retention_ms=5000 durability=interval:20") == [b"OK"]
-    shown = {"durability": "interval:20", "retention_ms": 5000, "retention_bytes": None, "retention_records": None}
+    assert world.ask(b"CREATE t retention_ms=5000") == [b"OK"]
+    shown = {"retention_ms": 5000, "retention_bytes": None, "retention_records": None}
     assert shown.items() <= state_of(world, "t").items()
     assert shown.items() <= state_of(world, "t", "INFO").items()
     assert state_of(world, "logs")["retention_ms"] is None

@@ -30,10 +30,9 @@ from walrus.core.wire import Request, parse_request
         (b"DELETE logs", Request(wire.DELETE, "logs")),
         (b"CREATE logs", Request(wire.CREATE, "logs")),
         (
-            b"CREATE logs retention_ms=5  durability=interval:20",
-            Request(wire.CREATE, "logs", settings=(("retention_ms", 5), ("durability", "interval:20"))),
+            b"CREATE logs retention_ms=5  retention_records=20",
+            Request(wire.CREATE, "logs", settings=(("retention_ms", 5), ("retention_records", 20))),
         ),
-        (b"SET logs durability=default", Request(wire.SET, "logs", settings=(("durability", ""),))),
         (b"SET logs retention_bytes=0", Request(wire.SET, "logs", settings=(("retention_bytes", 0),))),
     ],
 )
@@ -81,9 +80,8 @@ def test_a_bad_topic_name_is_refused_by_every_verb(template: bytes, topic: bytes
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (b"SET logs", b"requires a setting: durability=, retention_ms=, retention_bytes= or retention_records="),
-        (b"SET logs color=red", b"durability=, retention_ms=, retention_bytes=, retention_records=: 'color=red'"),
-        (b"CREATE logs durability=interval:0", b"or interval:<ms> with 1 to 3600000 milliseconds: 'interval:0'"),
+        (b"SET logs", b"requires a setting: retention_ms=, retention_bytes= or retention_records="),
+        (b"SET logs color=red", b"one of retention_ms=, retention_bytes=, retention_records=: 'color=red'"),
         (b"SET logs retention_ms=-1", b"must be a whole number from 0 (no limit) to 9223372036854775807: '-1'"),
         (b"SET logs retention_ms=9223372036854775808", b"to 9223372036854775807: '9223372036854775808'"),
         (b"SET logs retention_ms=1 retention_ms=2", b"retention_ms is given twice: 'retention_ms=2'"),

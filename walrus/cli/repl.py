@@ -21,8 +21,8 @@ PUT <topic> <payload>             append a record
 GET <topic>                       take the next record at the topic's shared cursor
 FETCH <topic> <segment> <offset>  read a record, moving nothing
 STATE <topic>                     segments and leaders of a topic
-CREATE <topic> [<name>=<value>..] create a topic with settings: durability, retention_ms,
-                                  retention_bytes, retention_records
+CREATE <topic> [<name>=<value>..] create a topic with settings: retention_ms, retention_bytes,
+                                  retention_records
 SET <topic> <name>=<value>..      change settings of a topic
 INFO <topic>                      settings of a topic
 DELETE <topic>                    delete a topic with all its records

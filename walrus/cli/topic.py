@@ -6,7 +6,6 @@ import click
 
 from walrus.cli.output import print_json
 from walrus.client import WalrusClient, calls
-from walrus.core.metadata.settings import SettingError, check_durability
 from walrus.core.wire import MAX_NUMBER
 
 
@@ -19,22 +18,13 @@ def topic_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-def _durability(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    try:
-        return value if value in (None, "default") else check_durability(value)
-    except SettingError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-
-
 def _settings(command: Any) -> Any:
     """The options of a command that takes a topic's settings."""
     limit = click.IntRange(0, MAX_NUMBER)
-    mode = "When acknowledged records are on disk: always, interval:<ms>, never; default: as the nodes are set."
     for option in (
         click.option("--retention-records", type=limit, help="Keep so many sealed records at least; 0: all."),
         click.option("--retention-bytes", type=limit, help="Keep so many sealed bytes at least; 0: all."),
         click.option("--retention-ms", type=limit, help="Keep a segment for so long once it is sealed; 0: for ever."),
-        click.option("--durability", metavar="MODE", callback=_durability, help=mode),
     ):
         command = option(command)
     return command

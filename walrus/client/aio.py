@@ -137,11 +137,11 @@ class AsyncWalrusClient:
         metrics: dict[str, Any] = calls.json_of(await self.call(calls.METRICS))
         return metrics
 
-    async def create_topic(self, topic: str, **settings: str | int) -> None:
+    async def create_topic(self, topic: str, **settings: int) -> None:
         """Create a topic with settings (``retention_ms=...``); ServerError if it exists with others."""
         calls.check_ok(await self.call(calls.create_topic(topic, settings)))
 
-    async def set_topic(self, topic: str, **settings: str | int) -> None:
+    async def set_topic(self, topic: str, **settings: int) -> None:
         """Change settings of a topic; those that are not named stay."""
         calls.check_ok(await self.call(calls.set_topic(topic, settings)))
 

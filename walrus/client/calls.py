@@ -70,7 +70,7 @@ def state(topic: str) -> Call:
     return Call(b"STATE " + topic_bytes(topic))
 
 
-def create_topic(topic: str, settings: Mapping[str, str | int]) -> Call:
+def create_topic(topic: str, settings: Mapping[str, int]) -> Call:
     """Create ``topic`` with ``settings``, those of :class:`walrus.core.metadata.settings.TopicSettings`.
 
     A topic that exists with the same settings is as good; with others it is refused.
@@ -78,7 +78,7 @@ def create_topic(topic: str, settings: Mapping[str, str | int]) -> Call:
     return Call(b"CREATE " + topic_bytes(topic) + wire.settings_bytes(settings))
 
 
-def set_topic(topic: str, settings: Mapping[str, str | int]) -> Call:
+def set_topic(topic: str, settings: Mapping[str, int]) -> Call:
     """Change some settings of ``topic``."""
     if not settings:
         raise ValueError("no setting is given: expected at least one")

@@ -138,11 +138,11 @@ class WalrusClient:
         metrics: dict[str, Any] = calls.json_of(self.call(calls.METRICS))
         return metrics
 
-    def create_topic(self, topic: str, **settings: str | int) -> None:
+    def create_topic(self, topic: str, **settings: int) -> None:
         """Create a topic with settings (``retention_ms=...``); ServerError if it exists with others."""
         calls.check_ok(self.call(calls.create_topic(topic, settings)))
 
-    def set_topic(self, topic: str, **settings: str | int) -> None:
+    def set_topic(self, topic: str, **settings: int) -> None:
         """Change settings of a topic; those that are not named stay."""
         calls.check_ok(self.call(calls.set_topic(topic, settings)))
 

@@ -52,8 +52,12 @@ class Gets:
     # --- GET ---
 
     def get(self, pending: Pending, now_ns: int) -> None:
-        """A client of this node wants the topic's next record; the topic exists."""
-        segment = self._metadata.topics[pending.topic].last
+        """A client of this node wants the topic's next record; the topic exists, or did when it was asked."""
+        topic = self._metadata.topics.get(pending.topic)
+        if topic is None:
+            self.homeless.append(pending)
+            return
+        segment = topic.last
         if segment.state != OPEN:
             self._moved.append(pending)
         elif segment.writer[0] == self._out.node_id:
@@ -135,7 +139,7 @@ class Gets:
             return
         waiting = []
         for pending in self._moved:
-            if pending.deadline_ns > now_ns:
+            if pending.deadline_ns > now_ns or pending.topic not in self._metadata.topics:
                 waiting.append(pending)
             elif pending.slot is not None:
                 number = self._metadata.topics[pending.topic].last.number

@@ -95,7 +95,7 @@ class Service:
         if request.verb == REGISTER:
             self.topics.create(slot, request.topic, None, now_ns)
         elif request.verb == CREATE:
-            wanted = TopicSettings(**dict(request.settings))  # type: ignore[arg-type]
+            wanted = TopicSettings(**dict(request.settings))
             self.topics.create(slot, request.topic, wanted, now_ns)
         elif topic is None and request.topic:
             self._sessions.answer(slot, unknown_topic(request.topic))

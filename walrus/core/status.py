@@ -46,7 +46,7 @@ def topic_state(topic: Topic) -> dict[str, Any]:
 
 
 def settings(of_topic: TopicSettings) -> dict[str, Any]:
-    """null: no limit, or the setting of the node."""
+    """null: no limit."""
     return {name: getattr(of_topic, name) or None for name in NAMES}
 
 

@@ -105,7 +105,7 @@ class Topics:
         command: ConfigureTopic | RemoveTopic
         if waiting.request.verb == SET:
             settings = dict(waiting.request.settings)
-            command = ConfigureTopic(topic.name, topic.born, topic.settings_version, **settings)  # type: ignore[arg-type]
+            command = ConfigureTopic(topic.name, topic.born, topic.settings_version, **settings)
         else:
             command = RemoveTopic(topic.name, topic.born)
         waiting.index = 0

@@ -80,7 +80,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     payload: bytes = b""
     segment: int = 0
     offset: int = 0
-    settings: tuple[tuple[str, str | int], ...] = ()
+    settings: tuple[tuple[str, int], ...] = ()
 
 
 _METRICS_REQUEST: Final = Request(METRICS)
@@ -255,11 +255,11 @@ def _parse_settings(verb: int, topic: str, rest: bytes) -> Request | bytes:
     except SettingError as refusal:
         return error(f"{VERB_NAMES[verb]} {refusal}")
     if verb == SET and not settings:
-        return b"ERR SET requires a setting: durability=, retention_ms=, retention_bytes= or retention_records="
+        return b"ERR SET requires a setting: retention_ms=, retention_bytes= or retention_records="
     return Request(verb, topic, settings=tuple(settings.items()))
 
 
-def settings_bytes(settings: Mapping[str, str | int]) -> bytes:
+def settings_bytes(settings: Mapping[str, int]) -> bytes:
     """Settings as they stand behind the topic of a CREATE or SET. Raises ValueError, which names what is wrong."""
     words = [f"{name}={value}" for name, value in settings.items()]
     parse_settings(words)

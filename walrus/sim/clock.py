@@ -77,6 +77,11 @@ class Clock:
         since_ns = self._world.now_ns - _JUMP_COUNTS_NS
         return sum(forward_ns for at_ns, forward_ns in self._jumps if at_ns > since_ns)
 
+    @property
+    def gained_ns(self) -> int:
+        """How far it may be ahead of simulated time at most, for having run fast and jumped."""
+        return sum(forward_ns for _, forward_ns in self._jumps) + self._world.now_ns * self.fastest_ppm // _MILLION
+
     def _settle(self) -> None:
         self._from_local_ns = self.now_ns()
         self._from_world_ns = self._world.now_ns

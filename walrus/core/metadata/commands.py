@@ -113,7 +113,6 @@ class ConfigureTopic(Command, frozen=True, array_like=True, tag="config"):
     topic: TopicName
     born: Natural
     version: Natural
-    durability: str | None = None
     retention_ms: Natural | None = None
     retention_bytes: Natural | None = None
     retention_records: Natural | None = None
