@@ -253,6 +253,7 @@ def _wire() -> dict[str, bytes]:
         "half-frame": stream[:-4],
         "http": b"GET /metrics?x=1 HTTP/1.1\r\nHost: node\r\n\r\n",
         "http-half": b"HEAD /health HTTP/1.0\r\n",
+        "http-accept": b"GET /metrics HTTP/1.1\r\nAccept: */*;q=0.3, text/plain;version=0.0.4;q=0.9\r\n\r\n",
     }
     return {name: bytes([number * 37]) + data for number, (name, data) in enumerate(wire.items())}  # how to chunk it
 

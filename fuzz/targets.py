@@ -25,7 +25,7 @@ from walrus.core.actions import Reply
 from walrus.core.clients import ClientSessions
 from walrus.core.codec import decode_message, encode_message
 from walrus.core.config import SECOND, NodeConfig
-from walrus.core.http_head import HEAD_BYTES_MAX, PREFIXES, HttpHead, parse_head, render_response
+from walrus.core.http_head import HEAD_BYTES_MAX, PREFIXES, HttpHead, parse_head, preferred, render_response
 from walrus.core.metadata import commands
 from walrus.core.metadata.state import Metadata
 from walrus.core.peer import DECODE_ERRORS
@@ -117,7 +117,8 @@ def http_head(data: bytes) -> str:
     assert isinstance(head, HttpHead)
     response = render_response(200, "text/plain", b"body", head_only=head.head_only)
     assert response.endswith(b"\r\n\r\n" if head.head_only else b"\r\n\r\nbody")
-    return "HEAD" if head.head_only else "GET"
+    form = preferred(head.accept, {"json": ("application/json", "*/*"), "text": ("text/plain",)})
+    return f"{'HEAD' if head.head_only else 'GET'} {form}"
 
 
 def node_clients(data: bytes) -> str:

@@ -27,12 +27,17 @@ from walrus.core import node as node_module
 from walrus.core import running as running_module
 from walrus.core.actions import Delete, Read, Send, Stop, Truncate, Write
 from walrus.core.config import NodeConfig
+from walrus.core.gets import Gets
 from walrus.core.node import Node
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Entry, ProposeReply
+from walrus.core.puts import Puts
 from walrus.core.routes import routes
 from walrus.core.running import Running
 from walrus.core.segment import recovery, repair, upkeep, writer
+from walrus.core.segment.recovery import Recoveries
+from walrus.core.segment.writers import Writers
+from walrus.core.service import Service
 from walrus.core.storage.appender import Tokens
 
 FAR_NS: Final = 1 << 30  # a deadline that never comes
@@ -290,15 +295,27 @@ class Machines:
         if machine.node is None:
             return (machine.node_id, machine.storage, disk), frozenset()
         running = machine.running
-        parts = {name: getattr(running, name) for name in Running.__slots__}
+        parts = {name: getattr(running, name) for name in Running.__slots__ if name not in _COUNTED[ScopeRunning]}
         if self._canon is None:
             kinds = {type(part) for part in parts.values() if _is_part(part)}
-            skip = {Outbox: {"_last_rid"}, ScopeRunning: {"_on"}}
+            skip = {Outbox: {"_last_rid"}, **_COUNTED}
+            skip[ScopeRunning] = {"_on", *_COUNTED[ScopeRunning]}
             self._canon = Canon((*kinds, Outbox, Tokens, _StorageIds, ScopeConfig), skip)
         canon = self._canon
         content = canon.write([running, *(part for part in parts.values() if _is_part(part))])
         flying = [_without_token(action) for _, action in sorted(machine.flying.items())]
         return (machine.node_id, disk, flying, content), frozenset(canon.rids)
+
+
+# What a node counts about itself decides nothing: states that differ only in it are one state.
+_COUNTED: Final[dict[type, set[str]]] = {
+    ScopeRunning: {"driver", "loop", "wall_ns"},
+    Puts: {"meter"},
+    Gets: {"meter"},
+    Service: {"leaderless"},
+    Recoveries: {"count"},
+    Writers: {"_draining_since", "rollovers"},
+}
 
 
 def _is_part(value: object) -> bool:

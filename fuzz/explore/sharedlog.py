@@ -170,6 +170,9 @@ class AlwaysLease:
         """As far as this node knows."""
         return True
 
+    def note(self, now_ns: int) -> None:
+        """It is never lost."""
+
 
 class ToldLeases:
     """The leader's table of leases: who is not told to be live has lapsed, rightly or not."""

@@ -14,7 +14,7 @@ from walrus.core.peer import Message
 from walrus.core.proposals import Proposals
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import DONE, EMPTY, MOVED, ForwardGet, GetDelivered, GetDone
-from walrus.core.wire import encode_frame
+from walrus.core.wire import encode_frame, not_leader
 
 CONN = 3
 DEADLINE_NS = 5_000_000_000
@@ -71,7 +71,7 @@ def test_a_get_goes_to_the_owner_and_its_record_to_the_client() -> None:
     asking.get()
     to, rid = asking.forwarded()
     assert to == 2
-    asking.gets.answered(2, done(rid, b"\x00 a"))
+    asking.gets.answered(2, done(rid, b"\x00 a"), 0)
     assert asking.told() == [encode_frame(b"OK \x00 a")]
     assert asking.sent() == delivered(True)
     assert asking.gets.waiting == 0
@@ -82,7 +82,7 @@ def test_a_client_that_left_meanwhile_is_reported_as_not_reached() -> None:
     asking.get()
     _, rid = asking.forwarded()
     asking.sessions.disconnected(CONN)
-    asking.gets.answered(2, done(rid))
+    asking.gets.answered(2, done(rid), 0)
     assert asking.sent() == delivered(False)
 
 
@@ -90,8 +90,8 @@ def test_an_answer_that_comes_twice_is_told_of_alike_so_that_no_order_of_the_two
     asking = Asking()
     asking.get()
     _, rid = asking.forwarded()
-    asking.gets.answered(2, done(rid))
-    asking.gets.answered(2, done(rid))
+    asking.gets.answered(2, done(rid), 0)
+    asking.gets.answered(2, done(rid), 0)
     assert asking.sent() == delivered(True) + delivered(True)
     assert asking.told() == [encode_frame(b"OK a")]
 
@@ -100,15 +100,15 @@ def test_another_record_under_the_number_of_an_answered_get_was_not_delivered() 
     asking = Asking()
     asking.get()
     _, rid = asking.forwarded()
-    asking.gets.answered(2, done(rid))
+    asking.gets.answered(2, done(rid), 0)
     asking.sent()
-    asking.gets.answered(2, done(rid, offset=7))
+    asking.gets.answered(2, done(rid, offset=7), 0)
     assert asking.sent() == delivered(False, offset=7)
 
 
 def test_an_answer_to_a_get_that_nobody_waits_for_gives_its_record_back() -> None:
     asking = Asking()
-    asking.gets.answered(2, done(99))
+    asking.gets.answered(2, done(99), 0)
     assert asking.sent() == delivered(False)
 
 
@@ -116,7 +116,7 @@ def test_the_end_of_the_topic_is_empty_and_moves_nothing() -> None:
     asking = Asking()
     asking.get()
     _, rid = asking.forwarded()
-    asking.gets.answered(2, done(rid, status=EMPTY))
+    asking.gets.answered(2, done(rid, status=EMPTY), 0)
     assert asking.told() == [encode_frame(b"EMPTY")]
     assert asking.sent() == []
 
@@ -140,7 +140,7 @@ def test_once_the_segment_rolled_a_get_goes_to_the_next_owner_under_a_new_number
     to, again = asking.forwarded()
     assert to == 3
     assert again > rid
-    asking.gets.answered(2, done(rid))
+    asking.gets.answered(2, done(rid), 0)
     assert asking.sent() == delivered(False)
     assert asking.told() == []
 
@@ -150,7 +150,7 @@ def test_a_get_that_its_owner_does_not_own_any_more_waits_for_the_news_and_follo
     asking.get()
     _, rid = asking.forwarded()
     asking.metadata.apply(BeginSealing(TOPIC, 1, OPEN, 0, 3, 2))
-    asking.gets.answered(2, done(rid, status=MOVED))
+    asking.gets.answered(2, done(rid, status=MOVED), 0)
     asking.gets.changed(0)
     assert (asking.sent(), asking.told()) == ([], [])
     sealed(asking.metadata, 0, writer=3)
@@ -165,7 +165,7 @@ def test_a_get_that_finds_no_owner_in_time_is_refused_with_the_segment() -> None
     asking.gets.tick(DEADLINE_NS - 1)
     assert asking.told() == []
     asking.gets.tick(DEADLINE_NS)
-    assert asking.told() == [encode_frame(b"ERR NotLeaderForPartition: logs:1")]
+    assert asking.told() == [encode_frame(not_leader("logs", 1))]
     assert asking.gets.waiting == 0
 
 
@@ -189,7 +189,7 @@ def test_the_end_is_told_to_the_fetches_that_came_before_the_question() -> None:
     asking.gets.fetched(Fetched(TOPIC, 4, NOTHING, asked=1))
     assert asking.told() == [encode_frame(b"EMPTY")]
     asking.gets.fetched(Fetched(TOPIC, 4, FAILED))
-    assert asking.told() == [encode_frame(b"ERR NotLeaderForPartition: logs:1")]
+    assert asking.told() == [encode_frame(not_leader("logs", 1))]
 
 
 def test_an_offset_counts_from_the_segment_named_and_runs_on_into_the_next() -> None:

@@ -77,7 +77,7 @@ class Story:
         self.world = World(seed, self.trace, self.setup.max_steps)
         self.history = History()
         self.cluster = Cluster(self.world, self.setup, real_node)
-        self.cluster.checkers.extend(node_checkers(self.cluster))
+        self.cluster.checkers.extend(node_checkers(self.cluster, self.history))
         self.cluster.deeds = self._deeds = []
         self.cluster.network.on_fate = lambda fate: self._deeds.append((self.world.now_ns, fate))
         for client in range(1, CLIENTS + 1):

@@ -154,7 +154,7 @@ def a_forward_comes_for_a_segment_not_seen_yet() -> object:
 def told(node: Node1, rid: int, *offsets: int) -> list[bool]:
     """What the owner is told of the records at ``offsets``, all sent for one GET."""
     for offset in offsets:
-        node.gets.answered(2, GetDone(rid, DONE, TOPIC, 1, offset, b"a"))
+        node.gets.answered(2, GetDone(rid, DONE, TOPIC, 1, offset, b"a"), 0)
     return [word.delivered for word in node.said(GetDelivered)]  # type: ignore[attr-defined]
 
 

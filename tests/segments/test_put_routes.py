@@ -13,7 +13,7 @@ from walrus.core.reachability import Reachability
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import DONE, MOVED, REFUSED, UNKNOWN, Append, ForwardPuts, PutsDone
 from walrus.core.segment.writers import Writers
-from walrus.core.wire import FrameParser, encode_frame
+from walrus.core.wire import FrameParser, encode_frame, not_leader
 
 CONN = 1
 TIMEOUT_NS = 5 * SECOND
@@ -73,7 +73,7 @@ class Routing(Owner):
 
     def done(self, message: ForwardPuts, status: int, count: int = 0, skip: int = 0) -> None:
         """The writer's node answers ``count`` of the forwarded PUTs from number ``skip`` on (0: all)."""
-        self.puts.answered(PutsDone(message.rid + skip, count or len(message.payloads), status))
+        self.puts.answered(PutsDone(message.rid + skip, count or len(message.payloads), status), 0)
         self.puts.flush()
 
     def replies(self) -> list[bytes]:
@@ -120,7 +120,7 @@ def test_the_client_hears_what_became_of_each_put() -> None:
     bench.done(message, DONE, 1)
     bench.done(message, UNKNOWN, 1, skip=1)
     bench.done(message, REFUSED, 1, skip=2)
-    assert bench.replies() == [b"OK", b"ERR outcome unknown: logs:1", b"ERR NotLeaderForPartition: logs:1"]
+    assert bench.replies() == [b"OK", b"ERR outcome unknown: logs:1", not_leader("logs", 1)]
 
 
 def test_an_answer_that_comes_twice_counts_once() -> None:
@@ -210,7 +210,7 @@ def test_who_waited_too_long_is_told_unknown_if_forwarded_and_refused_if_not() -
     bench.puts.tick(TIMEOUT_NS - 1)
     assert bench.replies() == []
     bench.puts.tick(TIMEOUT_NS)
-    assert bench.replies() == [b"ERR outcome unknown: logs:1", b"ERR NotLeaderForPartition: logs:1"]
+    assert bench.replies() == [b"ERR outcome unknown: logs:1", not_leader("logs", 1)]
 
 
 def test_a_put_of_an_own_client_goes_to_the_own_writer() -> None:
@@ -276,7 +276,7 @@ def test_forwarding_nodes_are_told_of_runs_of_their_numbers_and_own_clients_are_
     bench.put(b"own")
     waited = [Pending(TOPIC, b"", 0, node=node, rid=rid) for node, rid in ((2, 5), (2, 6), (3, 9), (2, 8))]
     [own] = bench.writers.get((TOPIC, 1)).unsent  # type: ignore[union-attr]
-    bench.puts.ended((TOPIC, 1), DONE, [*waited, own])
+    bench.puts.ended((TOPIC, 1), DONE, [*waited, own], 0)
     assert bench.wire.sent() == [
         (2, PutsDone(5, 2, DONE)),
         (3, PutsDone(9, 1, DONE)),
@@ -291,5 +291,5 @@ def test_forwarded_puts_that_were_never_sent_to_a_copy_come_back_when_the_seal_a
     sealed(bench.metadata, 0, writer=3)
     bench.changed(1)
     for key, status, ended in bench.writers.results:
-        bench.puts.ended(key, status, ended)
+        bench.puts.ended(key, status, ended, 0)
     assert bench.wire.sent() == [(2, PutsDone(5, 2, MOVED))]

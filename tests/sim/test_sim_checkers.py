@@ -390,3 +390,13 @@ def test_reads_that_show_something_else_are_violations(reads: list, message: str
 def test_reads_that_overlap_writes_may_miss_them() -> None:
     reads = (("FETCH", 2, 6, 9, b"EMPTY"), ("GET", b"", 4, 9, b"EMPTY"), ("GET", b"", 4, 9, b"OK a"))
     check_reads("t", history(*PUTS, *reads), [b"a", b"b", b"c"], drained=False)
+
+
+def test_where_no_lease_could_hold_only_staleness_passes() -> None:
+    stale = history(*PUTS, ("FETCH", 2, 8, 9, b"EMPTY"), ("GET", b"", 8, 9, b"EMPTY"))
+    stale.stale_allowed = True
+    check_reads("t", stale, [b"a", b"b", b"c"], drained=False)
+    wrong = history(*PUTS, ("FETCH", 1, 8, 9, b"OK 2 c"))
+    wrong.stale_allowed = True
+    with pytest.raises(Violation, match="read shows another record"):
+        check_reads("t", wrong, [b"a", b"b", b"c"], drained=False)

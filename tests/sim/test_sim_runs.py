@@ -40,7 +40,7 @@ def test_a_right_node_passes_under_every_mixture_of_faults(seed: int) -> None:
     result = run_seed(seed, Options(nodes=1 + seed % 5), LogNode)
     assert result.violation == ""
     assert result.verdict == "clean"
-    assert result.labels["PUT done"] > 5
+    assert result.labels["PUT done"] > 2
 
 
 @pytest.mark.parametrize(("nodes", "seed"), [(1, 1), (2, 1), *((3, n) for n in range(1, 9)), (5, 1), (5, 2)])

@@ -33,7 +33,7 @@ def closing(made: ClientSessions) -> bytes:
 def test_a_get_is_answered_with_a_whole_response_and_the_connection_closes(whole: bool) -> None:
     made = connected()
     ((slot, request),) = made.received(1, CURL, 0) if whole else dribble(made, CURL)
-    assert request == Request(HTTP, "/metrics")
+    assert request == Request(HTTP, "/metrics", b"*/*")
     assert made.deadline_ns() is None
     made.answer_http(slot, 200, "application/json", b'{"id": 1}')
     assert closing(made) == (

@@ -143,6 +143,9 @@ def test_replies_read_as_documented() -> None:
     assert wire.fetched(12, b"x y") == b"OK 12 x y"
     assert wire.error("bad thing") == b"ERR bad thing"
     assert wire.unknown_topic("logs") == b"ERR unknown topic logs"
-    assert wire.not_leader("logs", 3) == b"ERR NotLeaderForPartition: logs:3"
+    assert wire.not_leader("logs", 3) == (
+        b"ERR NotLeaderForPartition: logs:3; no node holds a lease for it at the moment: "
+        b"try again in a second, STATE logs shows who leads"
+    )
     assert wire.outcome_unknown("logs", 3) == b"ERR outcome unknown: logs:3"
-    assert wire.NO_LEADER == b"ERR no raft leader known"
+    assert wire.NO_LEADER.startswith(b"ERR no raft leader known: fewer than a majority")

@@ -2,8 +2,8 @@
 
 Exit codes: 0 done (an empty topic included); 1 a node refused the request, or a record of several; 2 the
 command line is wrong; 3 no node could be reached, or none answered in time; 4 the outcome is unknown: the
-connection broke after a PUT or GET had left, so a record may or may not have been stored or taken. ``inspect`` talks to
-no node and has its own.
+connection broke after a PUT or GET had left, so a record may or may not have been stored or taken. ``inspect`` and
+``doctor`` have their own.
 """
 
 import os
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from walrus import __version__
+from walrus.cli.doctor.command import doctor
 from walrus.cli.inspection.command import inspect
 from walrus.cli.output import print_json
 from walrus.cli.repl import run_lines
@@ -46,7 +47,7 @@ Exit codes:
   2  the command line is wrong
   3  no node could be reached, or none answered in time
   4  outcome unknown: the record may or may not have been stored (put) or taken (get)
-inspect talks to no node and has its own.
+inspect and doctor have their own.
 """
 
 
@@ -248,6 +249,7 @@ def topics(client: WalrusClient) -> None:
 
 main.add_command(inspect)
 main.add_command(topic)
+main.add_command(doctor)
 
 
 def _stdout() -> BinaryIO:

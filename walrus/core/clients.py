@@ -293,6 +293,6 @@ class ClientSessions:
         connection.waiting.append(slot)
         if isinstance(head, HttpHead):
             connection.head_only = head.head_only
-            return [(slot, Request(HTTP, head.path))]
+            return [(slot, Request(HTTP, head.path, head.accept))]
         self.answer_http(slot, head, "text/plain; charset=utf-8", b"")
         return []

@@ -15,6 +15,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     join: tuple[str, ...] = ()  # addresses of existing nodes; empty on node 1 of a new cluster
     initial_peers: tuple[str, ...] = ()
     version: str = "0"
+    python: str = ""  # version of the interpreter; this and the driver are shown in METRICS
+    storage_driver: str = ""
+    storage_reason: str = ""  # why not the other driver; "" where there is nothing to say
 
     max_segment_entries: int = 1_000_000
     max_segment_bytes: int = 1_073_741_824

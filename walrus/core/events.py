@@ -92,5 +92,27 @@ class PollFinished(Event, frozen=True, gc=False):
     """All events of this turn of the driver's loop have been handed over; flush."""
 
 
+class DriverMeasured(Event, frozen=True, gc=False, kw_only=True):
+    """What the driver alone can know, for METRICS; comes every few seconds and decides nothing. -1: unknown.
+
+    ``disk_used_bytes`` and ``disk_files`` are of the node's directory, ``disk_size_bytes`` and ``disk_free_bytes`` of
+    the file system that it lies on. ``sync_counts`` are the buckets of :data:`walrus.core.meters.LATENCY_BOUNDS_NS`.
+    """
+
+    disk_used_bytes: int = -1  # blocks taken, what is reserved included
+    disk_files: int = -1
+    disk_size_bytes: int = -1
+    disk_free_bytes: int = -1
+    started_wall_ns: int = -1
+    processor_ns: int = -1  # user and system time of the process
+    resident_bytes: int = -1
+    descriptors: int = -1
+    client_unsent_bytes: int = -1
+    peer_unsent_bytes: int = -1
+    peer_connections: int = -1
+    sync_counts: tuple[int, ...] = ()  # of changes of files, from being asked for until durable
+    sync_sum_ns: int = 0
+
+
 class ShutdownRequested(Event, frozen=True, gc=False):
     """The operator asked for a clean stop (SIGTERM, SIGINT)."""

@@ -8,6 +8,7 @@ from walrus.core.cursors import Cursors
 from walrus.core.fetcher import FAILED, FOUND, Fetched, Fetcher
 from walrus.core.metadata.commands import OPEN
 from walrus.core.metadata.state import Metadata
+from walrus.core.meters import RequestMeter
 from walrus.core.outbox import Outbox
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import DONE, EMPTY, MOVED, ForwardGet, GetDelivered, GetDone
@@ -39,6 +40,7 @@ class Gets:
         self._sessions = sessions
         self._cursors = cursors
         self._fetcher = fetcher
+        self.meter = RequestMeter(config.rpc_timeout_ns, "refused")
         self._moved: list[Pending] = []
         self.homeless: list[Pending] = []  # had got no record when their topic was deleted
         self._forwarded: dict[int, Forwarded] = {}  # by rid
@@ -72,7 +74,7 @@ class Gets:
         pending = Pending(message.topic, b"", deadline, node=sender, rid=message.rid)
         self._cursors.get(pending, message.segment, now_ns)
 
-    def flush(self) -> None:
+    def flush(self, now_ns: int) -> None:
         """Hand out what the cursors here decided."""
         if not self._cursors.results:
             return
@@ -83,12 +85,14 @@ class Gets:
             elif status == MOVED:
                 self._moved.append(pending)
             elif status == EMPTY:
+                self.meter.answered((pending,), now_ns, forwarded=False)
                 self._sessions.answer(pending.slot, b"EMPTY")
             else:
+                self.meter.answered((pending,), now_ns, forwarded=False)
                 self._cursors.delivered(pending.topic, segment, offset, delivered=pending.slot.alive)
                 self._sessions.answer(pending.slot, ok_payload(payload))
 
-    def answered(self, sender: int, message: GetDone) -> None:
+    def answered(self, sender: int, message: GetDone, now_ns: int) -> None:
         """The cursor's owner answered a GET that this node forwarded."""
         found = self._forwarded.pop(message.rid, None)
         slot = found.pending.slot if found else None
@@ -104,7 +108,9 @@ class Gets:
             return
         if message.status == MOVED:
             self._moved.append(found.pending)
-        elif message.status == EMPTY:
+            return
+        self.meter.answered((found.pending,), now_ns, forwarded=True)
+        if message.status == EMPTY:
             self._sessions.answer(slot, b"EMPTY")
         else:
             self._sessions.answer(slot, ok_payload(message.payload))
@@ -142,6 +148,7 @@ class Gets:
             if pending.deadline_ns > now_ns or pending.topic not in self._metadata.topics:
                 waiting.append(pending)
             elif pending.slot is not None:
+                self.meter.failed["refused"] += 1
                 number = self._metadata.topics[pending.topic].last.number
                 self._sessions.answer(pending.slot, not_leader(pending.topic, number))
         self._moved = waiting

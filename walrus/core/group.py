@@ -73,6 +73,8 @@ class Group:
         self._journal.rewrite_due = start is not None and start.stale_journal
         self.recovered = recovered.state if recovered else None  # what the metadata is to be brought to
         self._led = False
+        self._led_by = 0  # the last leader that was known
+        self.leader_changes = 0
         self._membership = Membership()
         self._strangers: dict[tuple[int, int], None] = {}  # complained about already
         if recovered is not None:
@@ -171,6 +173,9 @@ class Group:
         if self.raft.role is LEADER and not self._led:
             leases.elected(now_ns)
         self._led = self.raft.role is LEADER
+        if self.raft.leader not in (0, self._led_by):
+            self._led_by = self.raft.leader
+            self.leader_changes += 1
         for node, _ in output.heartbeat_acks:
             leases.answered(node, now_ns)
         for _, term, seq, confirmed_seq in output.granted:

@@ -13,6 +13,7 @@ RETRY_NS: Final = 250 * MS
 SILENCE_NS: Final = 1_000 * MS
 COMPLAIN_NS: Final = 5 * SECOND
 TRY_AGAIN: Final = "not the leader"
+NO_ANSWER: Final = "no answer (give --join the raft port of a member that runs and that this machine can reach)"
 
 
 class Joining:
@@ -27,7 +28,7 @@ class Joining:
         self._attempt = 0
         self._next_ns = now_ns
         self._complained_ns = now_ns
-        self._last_error = "no answer"
+        self._last_error = NO_ANSWER
 
     @property
     def has_targets(self) -> bool:

@@ -29,6 +29,8 @@ class Lease:
         self._raft = raft
         self._sent_ns: dict[tuple[int, int], int] = {}  # (term, heartbeat number) -> when its answer was sent
         self._until_ns = -1
+        self.losses = 0
+        self._held = False
 
     def valid(self, now_ns: int) -> bool:
         return now_ns < self.until_ns(now_ns)
@@ -39,6 +41,12 @@ class Lease:
         if raft.role is LEADER and raft.log.term(raft.applied_index) == raft.term:
             return max(self._until_ns, raft.quorum_contact(now_ns) + self._lease_ns)
         return self._until_ns
+
+    def note(self, now_ns: int) -> None:
+        """Count it where the lease that was held at the last call is gone."""
+        held = self.valid(now_ns)
+        self.losses += self._held and not held
+        self._held = held
 
     def heartbeat(self, term: int, seq: int, confirmed_seq: int, now_ns: int) -> None:
         """The leader's heartbeat ``seq`` was answered now; it has our answer to ``confirmed_seq``."""

@@ -14,13 +14,14 @@ from walrus.core.clients import ClientSessions, Slot
 from walrus.core.codec import decode_message
 from walrus.core.config import Deadline, NodeConfig
 from walrus.core.outbox import Outbox
+from walrus.core.pages import page
 from walrus.core.rng import Generator
 from walrus.core.running import Running
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.recordlog import RecoveryError
 from walrus.core.wallclock import WallClock
-from walrus.core.wire import Request
+from walrus.core.wire import HTTP, Request
 
 
 class Node:
@@ -39,6 +40,7 @@ class Node:
         self._startup: Startup | None = None
         self.running: Running | None = None
         self.stopped = False
+        self._driver: ev.DriverMeasured | None = None
         self._early: list[tuple[Slot, Request]] = []  # requests that came before recovery was done
         self._handlers: dict[type, Callable[[Any], None]] = {
             ev.Started: self._started,
@@ -54,6 +56,7 @@ class Node:
             ev.TimerFired: self._timer_fired,
             ev.PollFinished: self._poll_finished,
             ev.ShutdownRequested: self._shutdown_requested,
+            ev.DriverMeasured: self._driver_measured,
         }
 
     def handle(self, event: ev.Event, now_ns: int) -> list[Action]:
@@ -117,6 +120,7 @@ class Node:
             if refusal:
                 self._stop(refusal, 1)
                 return
+            running.driver = self._driver
             self.running = running
             early, self._early = self._early, []
             for slot, request in early:
@@ -132,11 +136,21 @@ class Node:
         self._wall.told(event.wall_ns, self._now_ns)
         requests = self.sessions.received(event.conn, event.data, self._now_ns)
         if self.running is None:
-            self._early.extend(requests)
+            self._not_running(requests)
             return
+        self.running.wall_ns = event.wall_ns
         handle = self.running.service.request
         for slot, request in requests:
             handle(slot, request, self._now_ns)
+
+    def _not_running(self, requests: list[tuple[Slot, Request]]) -> None:
+        """Requests wait until recovery is done; who asks how the node is gets an answer at once."""
+        for slot, request in requests:
+            if request.verb == HTTP:
+                found = page(request.topic, request.payload, None, self._now_ns)
+                self.sessions.answer_http(slot, found.status, found.content_type, found.body)
+            else:
+                self._early.append((slot, request))
 
     def _client_disconnected(self, event: ev.ClientDisconnected) -> None:
         self.sessions.disconnected(event.conn)
@@ -206,6 +220,11 @@ class Node:
             self._stop("shut down before it had started", 0)
         else:
             self.running.leave(self._now_ns)
+
+    def _driver_measured(self, event: ev.DriverMeasured) -> None:
+        self._driver = event
+        if self.running is not None:
+            self.running.driver = event
 
     # --- for checkers and tests ---
 

@@ -11,6 +11,7 @@ from walrus.core.clients import ClientSessions
 from walrus.core.config import NodeConfig
 from walrus.core.metadata.commands import OPEN
 from walrus.core.metadata.state import Metadata, Segment
+from walrus.core.meters import RequestMeter
 from walrus.core.outbox import Outbox
 from walrus.core.reachability import Reachability
 from walrus.core.requests import Pending
@@ -53,6 +54,7 @@ class Puts:
         self._taken = 0
         self.homeless: list[Pending] = []  # were never sent anywhere when their topic was deleted
         self._early: dict[str, list[tuple[int, ForwardPuts, int]]] = {}  # for segments this node has not seen open yet
+        self.meter = RequestMeter(config.rpc_timeout_ns, "refused", "unknown")
         self._last_rid: dict[tuple[int, str], int] = {}  # newest forward taken per (node, topic)
 
     @property
@@ -196,7 +198,7 @@ class Puts:
 
     # --- results ---
 
-    def ended(self, key: Key, status: int, pendings: list[Pending]) -> None:
+    def ended(self, key: Key, status: int, pendings: list[Pending], now_ns: int) -> None:
         """The writer here is done with these: answer own clients, tell the nodes that forwarded the others."""
         local = []
         node = first = count = 0
@@ -212,9 +214,11 @@ class Puts:
         if count:
             self._out.send(node, PutsDone(first, count, status))
         if local:
+            if status == DONE:
+                self.meter.answered(local, now_ns, forwarded=False)
             self._finish(key, status, local)
 
-    def answered(self, message: PutsDone) -> None:
+    def answered(self, message: PutsDone, now_ns: int) -> None:
         """The writer's node is done with PUTs that this node forwarded."""
         ended = []
         key: Key = ("", 0)
@@ -224,6 +228,8 @@ class Puts:
                 ended.append(found[0])
                 key = found[1]
         if ended:
+            if message.status == DONE:
+                self.meter.answered(ended, now_ns, forwarded=True)
             self._finish(key, message.status, ended)
 
     def _finish(self, key: Key, status: int, pendings: list[Pending]) -> None:
@@ -233,6 +239,8 @@ class Puts:
         if status == MOVED:
             route.moved.extend(pendings)
             return
+        if status != DONE:
+            self.meter.failed["refused" if status == REFUSED else "unknown"] += len(pendings)
         body = b"OK" if status == DONE else not_leader(*key) if status == REFUSED else outcome_unknown(*key)
         answer = self._sessions.answer
         for pending in pendings:
@@ -260,4 +268,5 @@ class Puts:
         for pending in list(waiting):
             if pending.deadline_ns <= now_ns and pending.slot is not None:
                 waiting.remove(pending)
+                self.meter.failed["refused"] += 1
                 self._sessions.answer(pending.slot, body)

@@ -53,9 +53,9 @@ def routes(node: "Running") -> dict[type, Route]:
         sm.ReadBlocks: lambda e, m, now: node.reader.serve(e.sender, m, now),
         sm.ReadBlocksReply: lambda e, m, now: _blocks_read(node, m, now),
         sm.ForwardPuts: lambda e, m, now: node.puts.forwarded(e.sender, m, now),
-        sm.PutsDone: lambda e, m, now: node.puts.answered(m),
+        sm.PutsDone: lambda e, m, now: node.puts.answered(m, now),
         sm.ForwardGet: lambda e, m, now: node.gets.forwarded(e.sender, m, now),
-        sm.GetDone: lambda e, m, now: node.gets.answered(e.sender, m),
+        sm.GetDone: lambda e, m, now: node.gets.answered(e.sender, m, now),
         sm.GetDelivered: lambda e, m, now: node.cursors.delivered(m.topic, m.segment, m.offset, delivered=m.delivered),
     }
     table.update(dict.fromkeys(peer.RAFT_MESSAGES, lambda e, m, now: _raft_message(node, e, m, now)))

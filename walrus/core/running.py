@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from walrus.core import status
 from walrus.core.clients import ClientSessions
 from walrus.core.codec import AnyMessage
 from walrus.core.config import Deadline, NodeConfig
 from walrus.core.cursors import Cursors
+from walrus.core.events import DriverMeasured
 from walrus.core.farewell import Farewells
 from walrus.core.fetcher import Fetcher
 from walrus.core.gets import Gets
@@ -18,13 +18,16 @@ from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import SEALED, RegisterNode, encode
 from walrus.core.metadata.snapshot import Snapshot, restore
 from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment
+from walrus.core.meters import LoopMeter
 from walrus.core.outbox import Outbox
+from walrus.core.pages import Page, page
 from walrus.core.peer import Envelope
 from walrus.core.proposals import Proposals
 from walrus.core.puts import Puts
 from walrus.core.reachability import Reachability
 from walrus.core.readindex import ReadIndexes
 from walrus.core.removal import Removal
+from walrus.core.report import report
 from walrus.core.retention import Retention
 from walrus.core.rng import Generator
 from walrus.core.routes import routes
@@ -36,6 +39,7 @@ from walrus.core.segment.upkeep import Upkeep
 from walrus.core.segment.writers import Writers
 from walrus.core.service import Service
 from walrus.core.startup import Ready
+from walrus.core.status import to_json
 from walrus.core.storage.appender import Tokens
 from walrus.core.wallclock import WallClock
 from walrus.core.wire import GET, PUT
@@ -50,6 +54,7 @@ class Running:
     __slots__ = (
         *("_announced", "_junk_said", "_myself", "_next_tick", "_on", "_own", "_tick_ns", "config"),
         *("cursors", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving", "liveness"),
+        *("driver", "loop", "wall_ns"),
         *("me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
         *(
             "recoveries",
@@ -100,7 +105,7 @@ class Running:
         self.gets = Gets(out, config, self.metadata, sessions, self.cursors, self.fetcher)
         self.service = Service(
             out, config, self.metadata, self.raft, self.liveness, sessions, self.lease, self.proposals, self.reads,
-            self.puts, self.gets, self.metrics,
+            self.puts, self.gets, self.metrics, self.page,
         )  # fmt: skip
         self.removal = Removal(
             self.metadata, self.store, self.writers, self.recoveries, self.upkeep, self.repairs, self.fetcher,
@@ -110,6 +115,9 @@ class Running:
         self.leaving = Leaving(
             config, self.raft, self.lease, self.farewells, self.writers, self.cursors, sessions, self.waiting
         )
+        self.loop = LoopMeter()
+        self.driver: DriverMeasured | None = None  # what the driver measured last
+        self.wall_ns = 0  # the time of day of the newest client's bytes
         self._tick_ns = config.heartbeat_interval_ns
         self._tick_at(now_ns)
         self._own = Envelope(0, me[0], me[1], me[0], me[1])  # of the messages that never leave this node
@@ -251,7 +259,7 @@ class Running:
         if self.writers.results:
             results, self.writers.results = self.writers.results, []
             for key, result, pendings in results:
-                self.puts.ended(key, result, pendings)
+                self.puts.ended(key, result, pendings, now_ns)
         elif self.store.progressed:
             progressed, self.store.progressed = self.store.progressed, {}
             for key in progressed:
@@ -261,7 +269,7 @@ class Running:
                 self.cursors.fetched(done, now_ns)
                 self.gets.fetched(done)
         elif self.cursors.results:
-            self.gets.flush()
+            self.gets.flush(now_ns)
         elif self.proposals.outcomes:
             for outcome in self.proposals.drain():
                 if not self.cursors.committed(outcome.rid) and not self.service.topics.outcome(outcome):
@@ -304,6 +312,7 @@ class Running:
         late_ns = now_ns - self._next_tick.at_ns
         self.raft.stalled(late_ns)
         self.leases.stalled(late_ns, now_ns)
+        self.loop.stalled(late_ns)
         self._tick_at(now_ns)
 
     def tick(self, now_ns: int) -> None:
@@ -312,7 +321,9 @@ class Running:
             self.raft.tick(now_ns)
         if now_ns < self._next_tick.at_ns:
             return
+        self.loop.late(now_ns - self._next_tick.at_ns)
         self._tick_at(now_ns + self._tick_ns)
+        self.lease.note(now_ns)
         self.group.tick(self.leases, self.liveness, now_ns)
         self.group.take_snapshot(self.metadata, now_ns)
         self.joining.tick(now_ns)
@@ -358,22 +369,9 @@ class Running:
         self.group.flush()
 
     def metrics(self, now_ns: int) -> bytes:
-        """METRICS: the original's keys, and what this node does with its segments."""
-        return status.to_json(
-            {
-                **status.raft_metrics(self.raft, self.config),
-                "cluster": f"{self.out.cluster:016x}",
-                "incarnation": self.me[2],
-                "lease_valid": self.lease.valid(now_ns),
-                "live_nodes": list(self.liveness.live),
-                "topics": len(self.metadata.topics),
-                "open_segments": status.open_segments(self.metadata.topics),
-                "leading_segments": self.writers.count,
-                "copies": len(self.store.replicas),
-                "stuck_segments": self.recoveries.stuck(),
-                "repairs_waiting": self.repairs.waiting,
-                "client_connections": self.sessions.open_connections,
-                "requests_waiting": self.waiting(),
-                "client_buffered_bytes": self.sessions.buffered_bytes,
-            }
-        )
+        """METRICS, as JSON."""
+        return to_json(report(self, now_ns))
+
+    def page(self, path: str, accept: bytes, now_ns: int) -> Page:
+        """What is at ``path`` over HTTP."""
+        return page(path, accept, self, now_ns)

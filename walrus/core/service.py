@@ -14,6 +14,7 @@ from walrus.core.liveness import Liveness
 from walrus.core.metadata.settings import TopicSettings
 from walrus.core.metadata.state import Metadata
 from walrus.core.outbox import Outbox
+from walrus.core.pages import Page
 from walrus.core.proposals import Proposals
 from walrus.core.puts import Puts
 from walrus.core.raft.raft import Raft
@@ -36,6 +37,7 @@ from walrus.core.wire import (
 )
 
 Metrics = Callable[[int], bytes]
+Pages = Callable[[str, bytes, int], Page]
 
 
 class Service:
@@ -44,7 +46,7 @@ class Service:
     def __init__(
         self, out: Outbox, config: NodeConfig, metadata: Metadata, raft: Raft, liveness: Liveness,
         sessions: ClientSessions, lease: Lease, proposals: Proposals, reads: ReadIndexes, puts: Puts, gets: Gets,
-        metrics: Metrics,
+        metrics: Metrics, pages: Pages,
     ) -> None:  # fmt: skip
         self._out = out
         self._config = config
@@ -55,6 +57,8 @@ class Service:
         self._puts = puts
         self._gets = gets
         self._metrics = metrics
+        self._pages = pages
+        self.leaderless = 0  # requests refused because no leader was known in time
         self._behind: dict[int, tuple[Slot, Request, int]] = {}  # barrier ticket -> (who, what, deadline)
         self.topics = Topics(config, metadata, raft, liveness, sessions, proposals)
 
@@ -71,7 +75,8 @@ class Service:
         elif verb == METRICS:
             self._sessions.answer(slot, self._metrics(now_ns))
         elif verb == HTTP:
-            self._http(slot, request.topic, now_ns)
+            page = self._pages(request.topic, request.payload, now_ns)
+            self._sessions.answer_http(slot, page.status, page.content_type, page.body)
         elif verb == REGISTER and (request.topic not in self._metadata.topics or self._lease.valid(now_ns)):
             self.topics.create(slot, request.topic, None, now_ns)
         elif verb in (GET, FETCH) and self._known(request):
@@ -131,20 +136,10 @@ class Service:
                 del self._behind[ticket]
                 self._dispatch(slot, request, now_ns)
 
-    # --- HTTP ---
-
-    def _http(self, slot: Slot, path: str, now_ns: int) -> None:
-        path = path.partition("?")[0]
-        if path == "/metrics":
-            self._sessions.answer_http(slot, 200, "application/json", self._metrics(now_ns))
-        elif path == "/healthz":
-            self._sessions.answer_http(slot, 200, "application/json", status.to_json({"status": "ok"}))
-        else:
-            self._sessions.answer_http(slot, 404, "text/plain", b"not found: try /metrics or /healthz\n")
-
     def tick(self, now_ns: int) -> None:
         """Refuse what has waited too long for a leader; retry what could not be proposed."""
         expired = [ticket for ticket, (_, _, deadline) in self._behind.items() if deadline <= now_ns]
         for ticket in expired:
+            self.leaderless += 1
             self._sessions.answer(self._behind.pop(ticket)[0], NO_LEADER)
         self.topics.tick(now_ns)

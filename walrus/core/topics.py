@@ -53,6 +53,7 @@ class Topics:
         self._creating: dict[str, list[Creation]] = {}
         self._proposed: dict[int, str] = {}  # rid -> topic
         self._changing: dict[int, Waiting] = {}  # by rid
+        self.leaderless = 0  # refused because no leader was known in time
 
     @property
     def waiting(self) -> int:
@@ -167,6 +168,7 @@ class Topics:
         proposed = set(self._proposed.values())
         for name, creations in list(self._creating.items()):
             while creations and creations[0].deadline_ns <= now_ns:
+                self.leaderless += 1
                 self._sessions.answer(creations.pop(0).slot, NO_LEADER)
             if name in self._metadata.topics:
                 self._answer_created(name)

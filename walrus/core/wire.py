@@ -33,7 +33,9 @@ CREATE: Final = 9
 SET: Final = 10
 INFO: Final = 11
 DELETE: Final = 12
-HTTP: Final = 8  # never parsed from a frame: a connection that began as HTTP, topic is the path
+HTTP: Final = (
+    8  # never parsed from a frame: a connection that began as HTTP, topic is the path, payload what is accepted
+)
 
 VERB_NAMES: Final[dict[int, str]] = {
     REGISTER: "REGISTER",
@@ -56,7 +58,10 @@ EMPTY: Final = b"EMPTY"
 INVALID_FRAME_LENGTH: Final = b"ERR invalid frame length"
 INVALID_TOPIC_NAME: Final = b"ERR invalid topic name"
 UNKNOWN_COMMAND: Final = b"ERR unknown command"
-NO_LEADER: Final = b"ERR no raft leader known"
+NO_LEADER: Final = (
+    b"ERR no raft leader known: fewer than a majority of the nodes run or can reach each other; "
+    b"METRICS on each node shows what it knows"
+)
 OUTCOME_UNKNOWN_PREFIX: Final = b"ERR outcome unknown: "
 
 MAX_TOPIC_BYTES: Final = 200
@@ -307,7 +312,10 @@ def unknown_topic(topic: str) -> bytes:
 
 def not_leader(topic: str, segment: int) -> bytes:
     """Reply body where the lease for a segment is missing and a retry did not help."""
-    return error(f"NotLeaderForPartition: {topic}:{segment}")
+    return error(
+        f"NotLeaderForPartition: {topic}:{segment}; no node holds a lease for it at the moment: "
+        f"try again in a second, STATE {topic} shows who leads"
+    )
 
 
 def outcome_unknown(topic: str, segment: int) -> bytes:

@@ -157,6 +157,10 @@ class ClientServer:
         """Whether some socket has not taken all its replies yet."""
         return any(connection.blocked for connection in self._connections.values())
 
+    def unsent_bytes(self) -> int:
+        """Bytes of replies that sockets have not taken. Linear in the connections."""
+        return sum(connection.out.size for connection in self._connections.values())
+
     def close(self) -> None:
         for connection in list(self._connections.values()):
             self.drop(connection)

@@ -35,7 +35,8 @@ def listen(host: str, port: int, purpose: str) -> socket.socket:
         sock.close()
         if error.errno == errno.EADDRINUSE:
             raise StartError(
-                f"{purpose} {where} is already in use; stop the process that has it or choose another port"
+                f"{purpose} {where} is already in use; `lsof -i :{port}` shows which process has it:"
+                " stop that one (make cluster-down, where it is a container) or choose another port"
             ) from error
         raise StartError(f"cannot listen on {purpose} {where}: {describe(error)}") from error
     sock.setblocking(False)

@@ -122,6 +122,17 @@ class PeerTransport:
             link.connections and (link.queued_bytes or link.connections[-1].out.size) for link in self._links.values()
         )
 
+    def unsent_bytes(self) -> int:
+        """Bytes of messages that wait for a connection, or that sockets have not taken."""
+        return sum(
+            link.queued_bytes + sum(connection.out.size for connection in link.connections)
+            for link in self._links.values()
+        )
+
+    def open_connections(self) -> int:
+        """Connections with nodes that have said who they are."""
+        return sum(len(link.connections) for link in self._links.values())
+
     def close(self) -> None:
         for node in list(self._links):
             self.forget(node)

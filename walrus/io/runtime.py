@@ -22,6 +22,7 @@ from walrus.io.clients import ClientServer
 from walrus.io.clock import SystemClock
 from walrus.io.datadir import DataDirectory
 from walrus.io.dispatch import Dispatcher
+from walrus.io.gauges import DiskWatch, Gauges, TimedStorage
 from walrus.io.listener import listen
 from walrus.io.logs import LogWriter
 from walrus.io.peers import PeerTransport
@@ -84,8 +85,17 @@ def _run(config: NodeConfig, settings: Settings, log: LogWriter, stack: contextl
     selector = stack.enter_context(selectors.DefaultSelector())
     signals = Signals(log.reopen)
     stack.callback(signals.close)
-    storage, storage_choice = open_storage(directory.path, settings.disable_io_uring)
-    stack.callback(storage.close)
+    driver, storage_choice = open_storage(directory.path, settings.disable_io_uring)
+    stack.callback(driver.close)
+    storage = TimedStorage(driver, clock)
+    disk_watch = DiskWatch(directory.path, clock)
+    stack.callback(disk_watch.close)
+    config = msgspec.structs.replace(
+        config,
+        python=sys.version.split()[0],
+        storage_driver=storage_choice.name,
+        storage_reason=storage_choice.reason,
+    )
     peers = PeerTransport(config.node_id, selector, peer_socket, clock, log)
     stack.callback(peers.close)
     clients = ClientServer(
@@ -103,7 +113,8 @@ def _run(config: NodeConfig, settings: Settings, log: LogWriter, stack: contextl
     files, wall_ns = directory.files(), clock.wall_ns()
     node = Node(config, random.Random(int.from_bytes(os.urandom(16))), clock.now_ns())
     gc.freeze()  # what start-up built lives as long as the process
-    reactor = Reactor(node, selector, Dispatcher(storage, peers, clients, log), (peers, clients), clock)
+    gauges = Gauges(storage, disk_watch, clients, peers, clock)
+    reactor = Reactor(node, selector, Dispatcher(storage, peers, clients, log), (peers, clients, gauges), clock)
     return reactor.run(Started(files, wall_ns))
 
 

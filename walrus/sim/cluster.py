@@ -44,7 +44,7 @@ class Cluster:
         self.clients: dict[int, Link] = {}
         self.healed_ns = -1  # when all that is to heal has healed
         self.tearing = False  # crashes may leave parts of writes
-        self.clocks_within_margin = True
+        self.clocks_within_margin = not setup.hasty
         self.network = Network(world, world.rng.stream("network"), setup.network_delay_ns)
         self.streams = Streams(world, world.rng.stream("streams"))
         self.moments = Moments(self.network, self.streams)

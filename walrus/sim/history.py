@@ -65,11 +65,15 @@ class Operation(msgspec.Struct):
 
 
 class History:
-    """All operations in the order in which they were sent. ``acknowledged`` counts PUTs by topic."""
+    """All operations in the order in which they were sent. ``acknowledged`` counts PUTs by topic.
+
+    ``stale_allowed``: no lease could prevent it.
+    """
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
         self.acknowledged: Counter[str] = Counter()
+        self.stale_allowed = False
 
     def add(self, operation: Operation) -> Operation:
         """Note that a request is being sent."""

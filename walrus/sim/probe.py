@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from walrus.core.peer import Entry
 from walrus.core.raft.output import Role
+from walrus.core.report import report as tell
 from walrus.core.segment.writer import PROPOSED
 
 if TYPE_CHECKING:
@@ -138,6 +139,13 @@ def acknowledged(host: "Host", topic: str, number: int) -> int:
     acked: int = running.writers.get((topic, number)).acked
     base: int = running.metadata.topics[topic].segment(number).base
     return base + acked
+
+
+def report(host: "Host") -> dict[str, Any] | None:
+    """What METRICS would say; None while the process starts, or where it is none of the real ones."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    return tell(running, host.now_ns()) if running is not None else None
 
 
 def copy_behind(host: "Host") -> int:

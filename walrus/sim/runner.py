@@ -150,7 +150,7 @@ def _judge(
     finding = _Finding()
     with finding:
         cluster, history = Cluster(world, setup, factory or real_node), History()
-        cluster.checkers.extend(node_checkers(cluster))
+        cluster.checkers.extend(node_checkers(cluster, history))
         if watch is not None:
             watch(cluster, history)
         _run(cluster, history, begin(cluster, history))
@@ -212,6 +212,7 @@ def conclude(cluster: Cluster, history: History, load: Load) -> None:
         world.note(f"topic {topic} holds {len(scan)} records" + " in reach" * (topic in auditor.cut_short))
     cluster.finish()
     whole = {topic: scan for topic, scan in scans.items() if topic not in auditor.cut_short}
+    history.stale_allowed = not cluster.clocks_within_margin
     _check(cluster, history, auditor, whole, drained)
     _count(cluster, history)
 

@@ -8,10 +8,11 @@ from walrus.sim.options import Options
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS, SECOND, US
 
-_DRAIN_PER_MILLION = 250_000  # runs that wait until no delivery can be pending: mostly idle, but long
+_DRAIN_PER_MILLION = 120_000  # runs that wait until no delivery can be pending: mostly idle, but long
 _CORE_PER_MILLION = 350_000  # runs after whose faults only a quorum heals
 _LEAST_QUORUM_NODES = 3
 _SHRINKING_PER_MILLION = 400_000  # runs with retention, and as many with topics that come and go
+_HASTY_PER_MILLION = 200_000
 _SLOW_NETWORK_NS = 10 * MS
 _DEFAULT = NodeConfig(node_id=1, advertise_address="")
 
@@ -49,6 +50,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     drained: bool
     least_steps: int = 0
     quicker: int = 1  # heartbeats, leases and elections are so many times quicker than by default
+    beats_per_lease: int = _DEFAULT.lease_ns // _DEFAULT.heartbeat_interval_ns
+    calm: int = 1  # clients pause so many times longer: more can happen to the nodes in as many steps
+    hasty: bool = False  # leaders wait for half a lease only, as if clocks were far off: fences alone keep records
     broken: tuple[str, ...] = ()
     quiet_ns: tuple[tuple[int, int], ...] = ()
     snapshot_entries: int = 10_000
@@ -74,9 +78,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             snapshot_entries=self.snapshot_entries,
             snapshot_bytes=self.snapshot_bytes,
             snapshot_chunk_bytes=self.snapshot_chunk_bytes,
-            heartbeat_interval_ns=_DEFAULT.heartbeat_interval_ns // self.quicker,
+            heartbeat_interval_ns=_DEFAULT.lease_ns // self.quicker // self.beats_per_lease,
             lease_ns=_DEFAULT.lease_ns // self.quicker,
-            lease_margin_ns=_DEFAULT.lease_margin_ns // self.quicker,
+            lease_margin_ns=(-_DEFAULT.lease_ns // 2 if self.hasty else _DEFAULT.lease_margin_ns) // self.quicker,
             election_timeout_min_ns=_DEFAULT.election_timeout_min_ns // self.quicker,
             election_timeout_max_ns=_DEFAULT.election_timeout_max_ns // self.quicker,
         )
@@ -115,6 +119,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
     snapshots, shrinking = rng.stream("snapshots"), rng.stream("topics that shrink")
+    hasty = rng.stream("hasty").chance(_HASTY_PER_MILLION)
     network_most_ns = speeds.choice((100, 400, 3000, 15_000)) * US
     return Setup(
         nodes=options.nodes,
@@ -134,6 +139,9 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         drained=phases.chance(_DRAIN_PER_MILLION),
         least_steps=options.least_steps,
         quicker=rng.stream("timers").choice((1, 1, 2) if network_most_ns > _SLOW_NETWORK_NS else (1, 2, 2)),
+        beats_per_lease=rng.stream("beats").choice((10,) if hasty else (10, 10, 6, 4)),
+        calm=rng.stream("calm").choice((1, 3, 6)),
+        hasty=hasty,
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
         snapshot_entries=snapshots.choice((4, 10, 25, 60)),

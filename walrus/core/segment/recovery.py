@@ -87,6 +87,7 @@ class Recoveries:
         self._leases = leases
         self._wall = wall
         self._running: dict[tuple[str, int], Recovery] = {}
+        self.count = 0  # recoveries that this node began
         self._begun: dict[tuple[str, int], tuple[int, int]] = {}  # -> (epoch expected, term) of the proposal
 
     def stuck(self) -> dict[str, str]:
@@ -145,6 +146,7 @@ class Recoveries:
         members = segment.members
         recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, [], {})
         self._running[key] = recovery
+        self.count += 1
         self._out.log(
             "info",
             f"Sealing {topic}:{segment.number} at epoch {segment.epoch}: writer node {segment.writer[0]} is gone",

@@ -1,5 +1,7 @@
 """The segments that this process lifetime writes: one writer per segment; drives rollover and growth."""
 
+from heapq import nlargest
+
 from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.lease import Lease
@@ -7,6 +9,7 @@ from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import OPEN, SEALED, AnyCommand, Writer, encode
 from walrus.core.metadata.placement import better_members, choose_members, choose_writer
 from walrus.core.metadata.state import Metadata, Segment
+from walrus.core.meters import Histogram
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Member
 from walrus.core.proposals import Proposals
@@ -14,7 +17,7 @@ from walrus.core.raft.raft import Raft
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import READ_OK, READ_OWN, AppendAck, ReadBlocks, ReadBlocksReply
 from walrus.core.segment.replica import Key
-from walrus.core.segment.writer import DRAINING, Limits, SegmentWriter
+from walrus.core.segment.writer import DRAINING, PROPOSED, Limits, SegmentWriter
 
 CATCH_UP_BYTES = 1 << 20
 
@@ -40,6 +43,8 @@ class Writers:
         self.active: dict[Key, None] = {}  # something to flush
         self._proposed: dict[Key, int] = {}  # rid of the one proposal in flight per segment
         self._catching: dict[int, tuple[Key, int]] = {}  # rid of a local read -> (segment, lagging node)
+        self._draining_since: dict[Key, int] = {}  # segments on their way to the seal -> ns
+        self.rollovers = Histogram()  # of own segments: from the last record admitted until SEALED has applied
         self.leaving = False  # the node shuts down: hand every segment to another
         self.results: list[tuple[Key, int, list[Pending]]] = []
 
@@ -83,6 +88,8 @@ class Writers:
         if writer is None:
             return
         self._cursors.disown(topic, segment.number)
+        if segment.state != SEALED or writer.state != PROPOSED:
+            self._draining_since.pop(key, None)  # somebody else seals it
         if segment.state == SEALED:
             writer.sealed()
             self._withdraw(key)
@@ -130,13 +137,31 @@ class Writers:
         for key in active:
             writer = self._writers.get(key)
             if writer is None:
+                self._rolled(key, now_ns)
                 continue
             writer.flush(now_ns, wall_ns, lease=lease)
             self._catch_up(writer)
             if writer.changing is not None:
                 self._propose(writer, writer.propose_change())
             if writer.state == DRAINING:
+                self._draining_since.setdefault(key, now_ns)
                 self._seal(writer, now_ns, wall_ns)
+
+    def _rolled(self, key: Key, now_ns: int) -> None:
+        since_ns = self._draining_since.pop(key, None)
+        if since_ns is not None:
+            self.rollovers.observe(now_ns - since_ns)
+
+    def lags(self, most: int) -> list[tuple[int, Key, int]]:
+        """(records that are not durable there, segment, node) of up to ``most`` copies, those farthest behind first."""
+        return nlargest(
+            most,
+            (
+                (writer.length - target.match, key, node)
+                for key, writer in self._writers.items()
+                for node, target in writer.targets.items()
+            ),
+        )
 
     def tick(self, now_ns: int) -> None:
         """Probe silent copies, improve replica sets, retry what waits for a lease."""

@@ -4,6 +4,7 @@ from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.leases import Leases
+from walrus.sim.checkers.meters import Meters
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
 from walrus.sim.checkers.records import check_records
@@ -17,11 +18,12 @@ from walrus.sim.history import History
 __all__ = ["check_deletions", "check_history", "node_checkers", "removed_from_all", "removed_records"]
 
 
-def node_checkers(cluster: Cluster) -> list[Checker]:
-    """Fresh checkers of everything that happens inside nodes and on disks."""
+def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
+    """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    return [RaftLogs(Removals(cluster)), state, leases, cursors, stops, ReplicaPrefixes()]
+    logs = RaftLogs(Removals(cluster))
+    return [logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
 
 
 def removed_records(cluster: Cluster, topic: str, born: int) -> list[bytes] | None:

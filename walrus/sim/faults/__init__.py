@@ -25,6 +25,7 @@ from walrus.sim.faults.mixed_versions import MixedVersions
 from walrus.sim.faults.no_space import NoSpace
 from walrus.sim.faults.partition import OneWayPartition, Partition
 from walrus.sim.faults.pause import Pause
+from walrus.sim.faults.plot import Plot
 from walrus.sim.faults.power_loss import PowerLoss
 from walrus.sim.faults.process_churn import ProcessChurn
 from walrus.sim.faults.read_error import ReadError
@@ -45,6 +46,7 @@ KINDS: tuple[type[Fault], ...] = (
     ClientReset,
     SlowDisk,
     AimedCrash,
+    Plot,
     PowerLoss,
     Shutdown,
     Pause,

@@ -11,7 +11,7 @@ from walrus.sim.host import Host
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
 
-_LOOK_NS = 5 * MS
+_LOOK_NS = 20 * MS
 
 
 class DiskFault(PeriodicFault, ABC):

@@ -31,7 +31,7 @@ class Worker(ABC):
         self.topics = cluster.setup.topic_names
         self.history = history
         self.window = rng.choice((1, 1, 4, 16))
-        self.pause_ns = rng.choice((20, 60, 150)) * MS
+        self.pause_ns = rng.choice((20, 60, 150)) * MS * cluster.setup.calm
         self._number = number
         self._payloads = 0
         self._registered = 0
