@@ -27,13 +27,10 @@ class Removals:
     def __init__(self, cluster: "Cluster") -> None:
         self._cluster = cluster
         self._state = Metadata()
-        self._wall_ns_most = 0
         self.records: dict[Lifetime, list[bytes] | None] = {}
 
     def committed(self, entry: Entry) -> None:
         """The next entry of the log is committed."""
-        for clock in [host.clock for host in self._cluster.hosts]:  # a node carries the calendar on by its own clock
-            self._wall_ns_most = max(self._wall_ns_most, clock.wall_ns() + clock.gained_ns)
         if entry.kind != ENTRY_NORMAL:
             return
         command = decode(entry.data)
@@ -48,7 +45,7 @@ class Removals:
 
     def _trimmed(self, topic: Topic, before: list[Segment], command: TrimTopic) -> None:
         gone = [segment for segment in before if segment.number < topic.first.number]
-        if command.wall_ms > self._wall_ns_most // MS:
+        if command.wall_ms > max(host.clock.latest_ns for host in self._cluster.hosts) // MS:
             raise Violation(f"retention: {command} names a time that no node's clock has shown yet")
         for segment in gone:
             if not self._may_go(topic, segment, before[:-1], command.wall_ms):
