@@ -67,6 +67,7 @@ class Writers:
         for key in [key for key in self._writers if key[0] == topic and key[1] < below]:
             writer = self._writers.pop(key)
             self._cursors.disown(*key)
+            self._draining_since.pop(key, None)
             writer.sealed()
             self._withdraw(key)
             self._collect(writer)
