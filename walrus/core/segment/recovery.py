@@ -168,7 +168,7 @@ class Recoveries:
             return
         if message.status == ACCEPTED and sender not in recovery.untrusted:
             recovery.lengths[sender] = max(recovery.lengths.get(sender, 0), message.length)
-            recovery.sizes[message.length] = message.size_bytes
+            recovery.sizes[message.length] = max(recovery.sizes.get(message.length, 0), message.size_bytes)
         elif message.status == UNTRUSTED:
             recovery.lengths.pop(sender, None)  # it may have answered, and lost its copy since
             if sender not in recovery.untrusted:
