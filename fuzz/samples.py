@@ -57,7 +57,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     messages.Append("logs", 1, 2, 1, 0, encode_block(0, 2, 1_000, 0, [b"a", b"bc"])),
     messages.AppendAck("logs", 1, 2, messages.ACCEPTED, 2, 2, 1),
     messages.Fence("logs", 1, 3),
-    messages.FenceReply("logs", 1, 3, messages.ACCEPTED, 2),
+    messages.FenceReply("logs", 1, 3, messages.ACCEPTED, 2, 610),
     messages.Repair("logs", 1, 3, 2, 1),
     messages.Hold("logs", 1, 2, 4),
     messages.Holding("logs", 1, 4),
@@ -75,10 +75,13 @@ COMMANDS: Final[tuple[commands.AnyCommand, ...]] = (
     commands.RegisterNode(*MEMBER, 1, "node:1", "node:9091"),
     commands.CreateTopic("logs", (*MEMBER, 1), (MEMBER,)),
     commands.BeginSealing("logs", 1, commands.OPEN, 0, NODE, 1),
-    commands.Seal("logs", 1, commands.SEALING, 1, 6, (MEMBER,), (*MEMBER, 2), (MEMBER, (2, 9)), (1, 4)),
+    commands.Seal("logs", 1, commands.SEALING, 1, 6, (MEMBER,), (*MEMBER, 2), (MEMBER, (2, 9)), (1, 4), 610, 9),
     commands.ChangeSet("logs", 1, commands.OPEN, 0, 1, (MEMBER, (2, 9))),
     commands.CommitCursors((*MEMBER, 1), (commands.CursorCommit("logs", 1, 1, 3),)),
     commands.SetNodeState(*MEMBER, commands.DRAINING),
+    commands.ConfigureTopic("logs", 1, 0, retention_ms=1_000, retention_records=3),
+    commands.RemoveTopic("old", 1),
+    commands.TrimTopic("logs", 1, 2, 1_700_000_000_000),
 )
 
 FOUNDER: Final = MemberInfo(*MEMBER, "node:1", voter=True)
@@ -157,6 +160,7 @@ BLOCKS: Final = (
 REQUESTS: Final = (
     *(b"REGISTER logs", b"PUT logs hello world", b"PUT logs ", b"GET logs", b"STATE logs", b"METRICS", b"TOPICS"),
     *(b"FETCH logs 1 0", b"FETCH logs 0 0", b"PUT", b"NONSENSE", b"GET bad/name"),
+    *(b"SET logs retention_ms=5 retention_bytes=0", b"CREATE a x=", b"INFO a", b"DELETE logs"),
 )
 
 

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from fuzz.planted import clauses, clients, copies, elections, leases, replication, segments, snapshots
+from fuzz.planted import clauses, clients, copies, elections, leases, replication, segments, snapshots, topics
 from fuzz.planted.bug import Bug
 
-_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients)
+_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients, topics)
 _IN_THE_NOTE: Final = 22
 
 BUGS: Final[tuple[Bug, ...]] = tuple(

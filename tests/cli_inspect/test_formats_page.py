@@ -182,13 +182,14 @@ def test_the_pages_parser_reads_a_nodes_journal_and_snapshot_as_one_log(world: W
     assert ["c", world.cluster] in records
     assert ["b", 2] in records
     base, entries = page_parser.log(records)
-    snap, (cluster, index, _, membership, nodes, topics) = page_parser.snapshot(world.files[snapshotfile.SNAPSHOT_PATH])
+    snap, body = page_parser.snapshot(world.files[snapshotfile.SNAPSHOT_PATH])
+    cluster, index, _, membership, nodes, topics, deleted = body
     assert (snap[:4], cluster) == ((b"WALSNAP\n", 1, 1, world.storage), world.cluster)
     assert 0 < base <= index <= base + len(entries) == world.node.raft.applied_index
     assert membership == [[[1, world.storage, "node1:6001", True]], []]
     assert [node[:2] for node in nodes] == [[1, world.storage]]
-    (name, _, _, segments) = topics[0]
-    assert name == "logs"
+    (name, _, _, segments, born, first, base, _, _) = topics[0]
+    assert (name, born, first, base, deleted) == ("logs", 1, 1, 0, [])
     assert [row[4] for row in segments] == [2] * (len(segments) - 1) + [0]
     kinds = {page_parser.unpack_msgpack(data)[0] for _, _, kind, data in entries if kind == 0}
     assert kinds <= {"node", "topic", "sealing", "seal", "set", "cursors"}

@@ -4,7 +4,7 @@ Each test is an interleaving that would lose an acknowledged record, or leave a 
 """
 
 import pytest
-from segment_copies import PATH, Copies, one
+from segment_copies import PATH, Copies, bytes_of, one
 from segment_fixtures import KEY, TOPIC, members, metadata_with, sealed
 
 from walrus.core.liveness import Liveness
@@ -123,7 +123,7 @@ def test_a_spare_that_holds_the_tail_keeps_it_until_the_seal_names_who_does() ->
     assert isinstance(read, ReadBlocks)
     assert (to, read.mode, read.offset) == (4, READ_RECOVERY, 0)
     copies.give(read, b"a")
-    assert copies.said() == [(3, FenceReply(TOPIC, 1, 1, ACCEPTED, 1))]
+    assert copies.said() == [(3, FenceReply(TOPIC, 1, 1, ACCEPTED, 1, bytes_of(1)))]
     assert copies.waiting() == []
     assert PATH in copies.files
     metadata = copies.metadata

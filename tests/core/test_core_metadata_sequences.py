@@ -14,15 +14,25 @@ from walrus.core.metadata.commands import (
     BeginSealing,
     ChangeSet,
     CommitCursors,
+    ConfigureTopic,
     CreateTopic,
     CursorCommit,
     RegisterNode,
+    RemoveTopic,
     Seal,
+    TrimTopic,
     Writer,
     decode,
     encode,
 )
+from walrus.core.metadata.settings import TopicSettings
+from walrus.core.metadata.snapshot import decode as decode_snapshot
+from walrus.core.metadata.snapshot import encode as encode_snapshot
+from walrus.core.metadata.snapshot import restore, take
 from walrus.core.metadata.state import Metadata, Topic
+from walrus.core.raft.membership import MemberInfo, Membership
+
+MEMBERSHIP = Membership((MemberInfo(1, 11, "n:1", voter=True),))
 
 SMALL = st.integers(0, 3)
 TOPICS = st.sampled_from(("a", "b"))
@@ -31,28 +41,39 @@ SETS = st.sampled_from((((1, 11),), ((1, 11), (2, 12)), ((1, 11), (2, 12), (3, 1
 WRITERS = st.sampled_from(((1, 11, 1), (1, 11, 2), (2, 12, 1), (3, 13, 1)))
 CURSORS = st.none() | st.tuples(st.integers(1, 2), st.integers(0, 30))
 SEGMENTS = st.integers(0, 6)
+LIMITS = st.none() | st.integers(0, 12)
+SETTINGS = st.builds(TopicSettings, st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
 
 COMMANDS: st.SearchStrategy[AnyCommand] = st.one_of(
     st.builds(RegisterNode, SMALL, SMALL, SMALL, st.just("n:1"), st.just("n:2")),
-    st.builds(CreateTopic, TOPICS, WRITERS, SETS),
+    st.builds(CreateTopic, TOPICS, WRITERS, SETS, SETTINGS, SMALL),
     st.builds(BeginSealing, TOPICS, SEGMENTS, STATES, SMALL, SMALL, SMALL),
-    st.builds(Seal, TOPICS, SEGMENTS, STATES, SMALL, st.integers(0, 9), SETS, WRITERS, SETS, CURSORS),
+    st.builds(
+        *(Seal, TOPICS, SEGMENTS, STATES, SMALL, st.integers(0, 9), SETS, WRITERS, SETS, CURSORS),
+        *(st.integers(0, 9), st.integers(0, 30)),
+    ),
     st.builds(ChangeSet, TOPICS, SEGMENTS, STATES, SMALL, SMALL, SETS),
     st.builds(
         CommitCursors,
         WRITERS,
         st.lists(st.builds(CursorCommit, TOPICS, SEGMENTS, SMALL, st.integers(0, 30)), max_size=3).map(tuple),
     ),
+    st.builds(ConfigureTopic, TOPICS, SEGMENTS, SMALL, LIMITS, LIMITS, LIMITS),
+    st.builds(RemoveTopic, TOPICS, SEGMENTS),
+    st.builds(TrimTopic, TOPICS, SEGMENTS, SEGMENTS, st.integers(0, 40)),
 )
 
 
 def check_topic(topic: Topic) -> None:
     """What must hold of a topic at any time."""
-    assert [segment.number for segment in topic.segments] == list(range(1, len(topic.segments) + 1))
+    first = topic.first.number
+    assert [segment.number for segment in topic.segments] == list(range(first, first + len(topic.segments)))
+    assert topic.born <= first
+    assert topic.cursor >= topic.first.base
     assert all(segment.state == SEALED for segment in topic.segments[:-1])
     assert topic.last.state in (OPEN, SEALING)
     assert topic.bases == [segment.base for segment in topic.segments]
-    assert topic.bases[0] == 0
+    assert topic.bases[0] == 0 or topic.born < first
     for before, after in pairwise(topic.segments):
         assert after.base == before.base + before.count
     assert topic.last.count == 0
@@ -62,9 +83,18 @@ def check_topic(topic: Topic) -> None:
 def check_step(before: Metadata, after: Metadata) -> None:
     """What must hold between the states before and after one command."""
     for name, old in before.topics.items():
-        new = after.topics[name]
-        assert len(old.segments) <= len(new.segments) <= len(old.segments) + 1
-        for was, now in zip(old.segments, new.segments, strict=False):
+        new = after.topics.get(name)
+        if new is None:
+            assert after.deleted[name] == old.last.number + 1
+            assert all(after.is_gone(name, segment.number) for segment in old.segments)
+            continue
+        assert old.last.number <= new.last.number <= old.last.number + 1
+        for was in old.segments:
+            now = new.segment(was.number)
+            assert (now is None) == after.is_gone(name, was.number)
+            if now is None:
+                assert was.state == SEALED, "a segment was removed that was not sealed"
+                continue
             assert (now.number, now.writer, now.base) == (was.number, was.writer, was.base)
             assert now.epoch >= was.epoch
             assert now.state >= was.state
@@ -74,7 +104,7 @@ def check_step(before: Metadata, after: Metadata) -> None:
                 assert now.members == was.members or now.state == SEALED, "a frozen set changed"
             if was.state == SEALED:
                 assert now.count == was.count
-        if len(new.segments) == len(old.segments):
+        if new.last.number == old.last.number:
             assert new.cursor >= old.cursor
 
 
@@ -94,6 +124,10 @@ def test_no_sequence_of_commands_breaks_an_invariant(commands: list[AnyCommand])
             check_topic(topic)
             assert metadata.unsealed[topic.name] is topic.last
         for change in changes:
+            if change.below:
+                assert metadata.is_gone(change.topic, change.below - 1)
+                assert not metadata.is_gone(change.topic, change.below)
+                continue
             assert change.node in metadata.nodes or metadata.topics[change.topic].segment(change.segment) is not None
 
 
@@ -108,7 +142,7 @@ def test_a_command_that_moves_a_segment_takes_effect_once_however_often_it_is_co
         once = copy.deepcopy(metadata)
         again = metadata.apply(command)
         assert (metadata.nodes, metadata.topics) == (once.nodes, once.topics)
-        if isinstance(command, CreateTopic | BeginSealing | Seal | ChangeSet):
+        if isinstance(command, CreateTopic | BeginSealing | Seal | ChangeSet | RemoveTopic | TrimTopic):
             assert again, "the same command was taken twice"
 
 
@@ -119,6 +153,26 @@ def test_two_nodes_that_apply_the_same_log_agree(commands: list[AnyCommand]) -> 
     for command in commands:
         assert one.apply(command) == other.apply(decode(encode(command)))
     assert (one.nodes, one.topics, one.changes) == (other.nodes, other.topics, other.changes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(COMMANDS, max_size=40), st.integers(0, 40))
+def test_a_snapshot_brings_any_earlier_state_to_what_the_log_gives(commands: list[AnyCommand], behind: int) -> None:
+    """Also one with topics that were trimmed, deleted or made anew since; and the next snapshot is the same bytes."""
+    ahead, late = Metadata(), Metadata()
+    for number, command in enumerate(commands):
+        ahead.apply(command)
+        if number < behind:
+            late.apply(command)
+    late.drain()
+    before = {(name, segment.number) for name, topic in late.topics.items() for segment in topic.segments}
+    data = encode_snapshot(take(ahead, 1, 1, 1, MEMBERSHIP))
+    restore(late, decode_snapshot(data))
+    assert (late.nodes, late.topics, late.deleted) == (ahead.nodes, ahead.topics, ahead.deleted)
+    assert encode_snapshot(take(late, 1, 1, 1, MEMBERSHIP)) == data
+    told = {change.topic: change.below for change in late.drain() if change.below}
+    for name, number in sorted(before):
+        assert not ahead.is_gone(name, number) or number < told[name], "nobody was told that a segment is gone"
 
 
 @given(WRITERS, st.integers(0, 9), st.integers(0, 12), CURSORS)

@@ -3,6 +3,7 @@
 from segment_fixtures import (
     TOPIC,
     Wire,
+    block,
     leading_raft,
     member,
     members,
@@ -33,6 +34,7 @@ from walrus.core.peer import Propose
 from walrus.core.proposals import Proposals
 from walrus.core.segment.messages import ACCEPTED, DONE, MOVED, READ_OWN, UNKNOWN, Append, AppendAck, ReadBlocks
 from walrus.core.segment.writers import Writers
+from walrus.core.storage.blocks import FILE_HEADER_BYTES
 
 KEY = (TOPIC, 1)
 
@@ -135,8 +137,9 @@ def test_a_full_segment_is_sealed_at_its_count_and_handed_to_the_next_live_voter
     assert writing.proposed() == []
     writing.ack(3, 1, 2)
     assert writing.results() == [(DONE, [b"a", b"b", b"c"])]
+    size = FILE_HEADER_BYTES + len(block(0, b"a", b"b", b"c"))
     assert writing.proposed() == [
-        Seal(TOPIC, 1, OPEN, 0, 3, members(1, 2, 3), writer_of(2), members(1, 2, 3), (1, 0)),
+        Seal(TOPIC, 1, OPEN, 0, 3, members(1, 2, 3), writer_of(2), members(1, 2, 3), (1, 0), size),
     ]
 
 

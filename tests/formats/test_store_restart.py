@@ -13,7 +13,7 @@ from walrus.core.segment.replica import segment_path
 from walrus.core.segment.store import ReplicaStore
 from walrus.core.storage import journal
 from walrus.core.storage.appender import Tokens
-from walrus.core.storage.blocks import SegmentHeader, encode_header
+from walrus.core.storage.blocks import FILE_HEADER_BYTES, SegmentHeader, encode_header
 from walrus.core.storage.catalogue import Held, encode_record
 
 KEY = ("logs", 1)
@@ -52,12 +52,15 @@ def fence_after_restart(data: bytes | None) -> list[Message]:
                 heard.append(found[1])
 
 
+SIZE = FILE_HEADER_BYTES + sum(map(len, BLOCKS))
+
+
 def test_a_fence_is_answered_with_the_length_found_on_the_disk() -> None:
-    assert fence_after_restart(b"".join(BLOCKS)) == [FenceReply(*KEY, 5, ACCEPTED, 6)]
+    assert fence_after_restart(b"".join(BLOCKS)) == [FenceReply(*KEY, 5, ACCEPTED, 6, SIZE)]
 
 
 def test_a_fence_is_answered_with_the_length_that_is_left_of_a_torn_copy() -> None:
-    assert fence_after_restart(b"".join(BLOCKS)[:-1]) == [FenceReply(*KEY, 5, ACCEPTED, 4)]
+    assert fence_after_restart(b"".join(BLOCKS)[:-1]) == [FenceReply(*KEY, 5, ACCEPTED, 4, SIZE - len(BLOCKS[-1]))]
 
 
 def test_a_lost_copy_answers_a_fence_as_one_that_counts_in_no_quorum() -> None:

@@ -31,6 +31,7 @@ from walrus.core.segment.writers import Writers
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, recover_catalogue
 from walrus.core.storage.recordlog import RecordLog
+from walrus.core.wallclock import WallClock
 
 if TYPE_CHECKING:
     from segment_world import SegmentWorld
@@ -136,7 +137,7 @@ class Process:
             self.out, config, self.me, self.metadata, self.office, lease, self.liveness, self.proposals, self.cursors
         )
         self.reader = BlockReader(self.out, tokens, self.store, self.writers)
-        self.recoveries = Recoveries(self.out, config, self.metadata, self.office, whims)
+        self.recoveries = Recoveries(self.out, config, self.metadata, self.office, whims, WallClock())
         self.upkeep = Upkeep(self.out, config, self.metadata, self.office, self.liveness)
         self.repairs = Repairs(self.out, self.store, self.liveness)
         self._on = self._table()

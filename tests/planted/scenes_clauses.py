@@ -11,6 +11,7 @@ from walrus.core.metadata.commands import OPEN, SEALING, BeginSealing, ChangeSet
 from walrus.core.metadata.state import Metadata
 from walrus.core.segment.messages import UNKNOWN, UNTRUSTED, FenceReply
 from walrus.core.segment.recovery import Recoveries
+from walrus.core.wallclock import WallClock
 
 
 @shows("gap-admitted", sound=0, broken=2)
@@ -52,7 +53,7 @@ def a_set_change_comes_late() -> object:
 def the_set_changes_between_a_recoverers_proposal_and_its_commitment() -> object:
     metadata = metadata_with(1, 2, 3)
     raft = leading_raft(2, (1, 2, 3))
-    recoveries = Recoveries(Wire(2).out, settings(2), metadata, raft, LeaseTable(settings(2)))
+    recoveries = Recoveries(Wire(2).out, settings(2), metadata, raft, LeaseTable(settings(2)), WallClock())
     recoveries.tick(0)
     assert metadata.apply(ChangeSet(TOPIC, 1, OPEN, 0, 1, members(1, 2))) == ""
     assert metadata.apply(proposed(raft)[-1]) == ""

@@ -30,6 +30,7 @@ from walrus.core.segment.messages import ACCEPTED, DONE, GAP, MOVED, REFUSED, UN
 from walrus.core.segment.recovery import SPARES_AFTER_NS, Recoveries
 from walrus.core.segment.upkeep import Upkeep
 from walrus.core.segment.writers import Writers
+from walrus.core.wallclock import WallClock
 
 # --- leases ---
 
@@ -197,7 +198,7 @@ class Recovering:
         self.metadata = metadata_with(1, 2, 3, copies=copies)
         self.raft = leading_raft(2, (1, 2, 3))
         self.leases = LeaseTable(settings(2))
-        self.recoveries = Recoveries(Wire(2).out, settings(2), self.metadata, self.raft, self.leases)
+        self.recoveries = Recoveries(Wire(2).out, settings(2), self.metadata, self.raft, self.leases, WallClock())
         self.recoveries.tick(0)
         assert self.metadata.apply(proposed(self.raft)[-1]) == ""
         self.recoveries.changed(TOPIC, self.metadata.topics[TOPIC].last, 0)

@@ -9,10 +9,16 @@ from walrus.core.segment.messages import Append, Fence
 from walrus.core.segment.replica import Replica
 from walrus.core.segment.store import ReplicaStore
 from walrus.core.storage.appender import Tokens
+from walrus.core.storage.blocks import FILE_HEADER_BYTES
 from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, CatalogueState, recover_catalogue
 from walrus.core.storage.recordlog import RecordLog
 
 PATH = "user_data/logs:1.wal"
+
+
+def bytes_of(length: int) -> int:
+    """Size of the file of a copy that holds so many batches of one record of one byte each."""
+    return FILE_HEADER_BYTES + length * len(block(0, b"x")) if length else 0
 
 
 class Copies:

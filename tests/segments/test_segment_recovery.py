@@ -23,6 +23,7 @@ from walrus.core.metadata.state import Segment
 from walrus.core.peer import HeartbeatReply
 from walrus.core.segment.messages import ACCEPTED, FENCED, UNTRUSTED, Fence, FenceReply, Repair
 from walrus.core.segment.recovery import RESEND_NS, SPARES_AFTER_NS, STUCK_AFTER_NS, Recoveries
+from walrus.core.wallclock import WallClock
 
 LAPSED_NS = 450 * MS  # one lease and its margin
 
@@ -37,7 +38,7 @@ class Recovering:
         self.leases = LeaseTable(settings(2))
         self.leases.elected(0)
         self.live = live
-        self.recoveries = Recoveries(self.wire.out, settings(2), self.metadata, self.raft, self.leases)
+        self.recoveries = Recoveries(self.wire.out, settings(2), self.metadata, self.raft, self.leases, WallClock())
 
     @property
     def segment(self) -> Segment:
@@ -114,7 +115,7 @@ def test_a_restarted_writer_is_sealed_at_once_for_it_never_resumes() -> None:
 def test_who_does_not_lead_begins_nothing() -> None:
     bench = Recovering(1, 2, 3)
     follower = raft_of(2, (1, 2, 3))
-    Recoveries(bench.wire.out, settings(2), bench.metadata, follower, bench.leases).tick(LAPSED_NS)
+    Recoveries(bench.wire.out, settings(2), bench.metadata, follower, bench.leases, WallClock()).tick(LAPSED_NS)
     assert (proposed(follower), bench.wire.sent()) == ([], [])
 
 

@@ -1,6 +1,6 @@
 """A copy is completed from a peer: on a recoverer's order under its fence, or because SEALED counts more."""
 
-from segment_copies import PATH, Copies, one
+from segment_copies import PATH, Copies, bytes_of, one
 from segment_fixtures import KEY, TOPIC, sealed
 
 from walrus.core.liveness import Liveness
@@ -55,7 +55,7 @@ class Repairing(Copies):
 
 
 def told(length: int, status: int = ACCEPTED, epoch: int = 1) -> list[tuple[int, Message]]:
-    return [(3, FenceReply(TOPIC, 1, epoch, status, length))]
+    return [(3, FenceReply(TOPIC, 1, epoch, status, length, bytes_of(length)))]
 
 
 def test_an_ordered_copy_reads_on_from_its_length_under_the_fence() -> None:

@@ -1,7 +1,7 @@
 """Copies on a disk: dense appends, fences durable before they are answered, acknowledgements after the note."""
 
 import pytest
-from segment_copies import PATH, Copies, one
+from segment_copies import PATH, Copies, bytes_of, one
 from segment_fixtures import block, metadata_with, sealed
 
 from walrus.core.metadata.commands import OPEN, BeginSealing
@@ -24,7 +24,7 @@ def ack(length: int, status: int = ACCEPTED, *, epoch: int = 0, fence: int = 0) 
 
 
 def fenced(length: int, status: int = ACCEPTED, *, epoch: int = 1) -> FenceReply:
-    return FenceReply("logs", 1, epoch, status, length)
+    return FenceReply("logs", 1, epoch, status, length, bytes_of(length))
 
 
 # --- appends ---

@@ -22,6 +22,7 @@ from walrus.core.segment.messages import (
 )
 from walrus.core.segment.targets import PROBE_AFTER_NS
 from walrus.core.segment.writer import DRAINING, MAX_BLOCK_BYTES, PROPOSED, STOPPED, WRITING, Limits
+from walrus.core.storage.blocks import FILE_HEADER_BYTES
 
 SUCCESSOR = NodeInfo(*writer_of(2), "node2:6001", "")
 
@@ -256,14 +257,15 @@ def test_a_writer_seals_at_its_length_only_with_nothing_pending() -> None:
     bench.ack(1, 1)
     bench.ack(2, 1)
     assert bench.writer.ready_to_seal
-    command = bench.writer.propose_seal(SUCCESSOR, members(1, 2), (1, 1))
-    assert command == Seal("logs", 1, OPEN, 0, 1, members(1, 2, 3), writer_of(2), members(1, 2), (1, 1))
+    command = bench.writer.propose_seal(SUCCESSOR, members(1, 2), (1, 1), 7)
+    size = FILE_HEADER_BYTES + len(block(0, b"a"))
+    assert command == Seal("logs", 1, OPEN, 0, 1, members(1, 2, 3), writer_of(2), members(1, 2), (1, 1), size, 7)
     assert bench.writer.state == PROPOSED
 
 
 def test_after_the_seal_was_proposed_nothing_is_admitted_and_what_came_later_moves() -> None:
     bench = drained()
-    bench.writer.propose_seal(SUCCESSOR, members(1, 2, 3), None)
+    bench.writer.propose_seal(SUCCESSOR, members(1, 2, 3), None, 7)
     bench.put(b"late")
     assert (bench.sent(), bench.writer.ready_to_seal) == ([], False)
     bench.ack(3, 1)

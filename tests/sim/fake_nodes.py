@@ -191,10 +191,12 @@ class LogNode:
         topic, verb = request.topic, request.verb
         if verb == wire.METRICS:
             self._answer(to, b"{}")
-        elif verb == wire.REGISTER:
+        elif verb in (wire.REGISTER, wire.CREATE):
             self.queued.append((topic, None, to))
         elif topic not in self.records:
             self._answer(to, wire.unknown_topic(topic))
+        elif verb == wire.DELETE:
+            self._answer(to, b"ERR nothing is deleted here")
         elif verb == wire.PUT:
             self.queued.append((topic, request.payload, to))
             if self.acknowledge_early:

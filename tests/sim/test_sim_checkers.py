@@ -143,7 +143,7 @@ def metadata(*states: tuple[int, int], writer: int = 1) -> SimpleNamespace:
     for number, (state, count) in enumerate(states, 1):
         segments.append(Segment(number, (writer, 1, 1), ((1, 1),), base, state=state, count=count))
         base += count
-    return SimpleNamespace(topics={"t": Topic("t", segments, [])}, nodes={})
+    return SimpleNamespace(topics={"t": Topic("t", segments, [])}, nodes={}, deleted={})
 
 
 class FakeCluster:

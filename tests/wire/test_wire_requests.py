@@ -30,6 +30,14 @@ from walrus.core.wire import Request, parse_request
         (b"FETCH logs 7 9223372036854775807", Request(wire.FETCH, "logs", b"", 7, 2**63 - 1)),
         (b"GET " + b"t" * 200, Request(wire.GET, "t" * 200)),
         (b"GET ...", Request(wire.GET, "...")),
+        (b"INFO logs", Request(wire.INFO, "logs")),
+        (b"DELETE logs", Request(wire.DELETE, "logs")),
+        (b"CREATE logs", Request(wire.CREATE, "logs")),
+        (
+            b"CREATE logs retention_ms=5  retention_records=20",
+            Request(wire.CREATE, "logs", settings=(("retention_ms", 5), ("retention_records", 20))),
+        ),
+        (b"SET logs retention_bytes=0", Request(wire.SET, "logs", settings=(("retention_bytes", 0),))),
     ],
 )
 def test_a_well_formed_request_is_understood(frame: bytes, request_: Request) -> None:
@@ -45,6 +53,7 @@ def test_a_well_formed_request_is_understood(frame: bytes, request_: Request) ->
         (b"GET", b"ERR GET requires a topic"),
         (b"STATE", b"ERR STATE requires a topic"),
         (b"FETCH", b"ERR FETCH requires a topic"),
+        (b"DELETE", b"ERR DELETE requires a topic"),
         (b"FETCH logs", b"ERR FETCH requires a segment and an offset"),
         (b"FETCH logs 1", b"ERR FETCH requires a segment and an offset"),
         (b"FETCH logs 1 ", b"ERR FETCH requires a segment and an offset"),
@@ -70,9 +79,31 @@ def test_a_malformed_request_is_refused_in_the_documented_words(frame: bytes, re
 @pytest.mark.parametrize(
     "topic", [b"", b".", b"..", b"a/b", b"a:1", b"t" * 201, b"t" * 70_000, b"\xff", "é".encode(), b"logs\n"]
 )
-@pytest.mark.parametrize("template", [b"REGISTER %b", b"PUT %b x", b"GET %b", b"STATE %b", b"FETCH %b 1 0"])
+@pytest.mark.parametrize(
+    "template",
+    [b"REGISTER %b", b"PUT %b x", b"GET %b", b"STATE %b", b"FETCH %b 1 0", b"SET %b retention_ms=1", b"DELETE %b"],
+)
 def test_a_bad_topic_name_is_refused_by_every_verb(template: bytes, topic: bytes) -> None:
     assert parse_request(template % topic) == b"ERR invalid topic name"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (b"SET logs", b"requires a setting: retention_ms=, retention_bytes= or retention_records="),
+        (b"SET logs color=red", b"one of retention_ms=, retention_bytes=, retention_records=: 'color=red'"),
+        (b"SET logs retention_ms=-1", b"must be a whole number from 0 (no limit) to 9223372036854775807: '-1'"),
+        (b"SET logs retention_ms=9223372036854775808", b"to 9223372036854775807: '9223372036854775808'"),
+        (b"SET logs retention_ms=1 retention_ms=2", b"retention_ms is given twice: 'retention_ms=2'"),
+        (b"CREATE logs \xff", rb"'\\xff'"),
+        (b"CREATE logs " + b"x" * 5000, b"'" + b"x" * 40 + b"...'"),
+    ],
+)
+def test_a_bad_setting_is_refused_with_its_value_and_what_would_be_right(words: bytes, named: bytes) -> None:
+    reply = parse_request(words)
+    assert isinstance(reply, bytes)
+    assert reply.startswith(b"ERR " + words.split()[0] + b" ")
+    assert reply.endswith(named)
 
 
 @pytest.mark.parametrize(

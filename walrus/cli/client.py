@@ -17,8 +17,9 @@ from walrus import __version__
 from walrus.cli.doctor.command import doctor
 from walrus.cli.inspection.command import inspect
 from walrus.cli.nodes import node
-from walrus.cli.output import pretty_json
+from walrus.cli.output import print_json
 from walrus.cli.repl import run_lines
+from walrus.cli.topic import topic, topic_name
 from walrus.client import (
     NotConnected,
     OutcomeUnknown,
@@ -94,14 +95,6 @@ class _Commands(click.Group):
             raise failure_of(error) from error
 
 
-def _topic(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    try:
-        calls.topic_bytes(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-    return value
-
-
 def _addresses(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     addresses = [address for value in values for address in value.replace(",", " ").split() or [value]]
     for address in addresses:
@@ -168,7 +161,7 @@ def repl(client: WalrusClient) -> None:
 
 
 @main.command()
-@click.argument("topic", callback=_topic)
+@click.argument("topic", callback=topic_name)
 @click.pass_obj
 def register(client: WalrusClient, topic: str) -> None:
     """Create TOPIC; nothing happens if it exists."""
@@ -177,7 +170,7 @@ def register(client: WalrusClient, topic: str) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("topic", callback=_topic)
+@click.argument("topic", callback=topic_name)
 @click.argument("payload", required=False)
 @click.pass_obj
 def put(client: WalrusClient, topic: str, payload: str | None) -> None:
@@ -210,7 +203,7 @@ def put(client: WalrusClient, topic: str, payload: str | None) -> None:
 
 
 @main.command()
-@click.argument("topic", callback=_topic)
+@click.argument("topic", callback=topic_name)
 @click.option("-n", "bare", is_flag=True, help="Print no line end after the record.")
 @click.pass_obj
 def get(client: WalrusClient, topic: str, bare: bool) -> None:
@@ -219,7 +212,7 @@ def get(client: WalrusClient, topic: str, bare: bool) -> None:
 
 
 @main.command()
-@click.argument("topic", callback=_topic)
+@click.argument("topic", callback=topic_name)
 @click.argument("segment", type=click.IntRange(1, MAX_NUMBER))
 @click.argument("offset", type=click.IntRange(0, MAX_NUMBER))
 @click.option("-n", "bare", is_flag=True, help="Print no line end after the record.")
@@ -234,28 +227,29 @@ def fetch(client: WalrusClient, topic: str, segment: int, offset: int, bare: boo
 
 
 @main.command()
-@click.argument("topic", callback=_topic)
+@click.argument("topic", callback=topic_name)
 @click.pass_obj
 def state(client: WalrusClient, topic: str) -> None:
     """Print the segments of TOPIC and their leaders as JSON."""
-    _print_json(client.call(calls.state(topic)))
+    print_json(calls.check(client.call(calls.state(topic))))
 
 
 @main.command()
 @click.pass_obj
 def metrics(client: WalrusClient) -> None:
     """Print the node's view of the cluster as JSON."""
-    _print_json(client.call(calls.METRICS))
+    print_json(calls.check(client.call(calls.METRICS)))
 
 
 @main.command()
 @click.pass_obj
 def topics(client: WalrusClient) -> None:
-    """Print the names of all topics as JSON."""
-    _print_json(client.call(calls.TOPICS))
+    """Print the names of all topics as JSON; topic ls prints them one a line."""
+    print_json(calls.check(client.call(calls.TOPICS)))
 
 
 main.add_command(inspect)
+main.add_command(topic)
 main.add_command(doctor)
 main.add_command(node)
 
@@ -267,13 +261,6 @@ def _stdout() -> BinaryIO:
 def _print_record(payload: bytes | None, bare: bool) -> None:
     output = _stdout()
     output.write(b"EMPTY\n" if payload is None else payload if bare else payload + b"\n")
-    output.flush()
-
-
-def _print_json(reply: bytes) -> None:
-    raw = calls.check(reply)
-    output = _stdout()
-    output.write((pretty_json(raw) if sys.stdout.isatty() else raw) + b"\n")
     output.flush()
 
 

@@ -1,6 +1,7 @@
 """How walrus-cli shows JSON: as it came in a pipe, laid out for reading on a terminal."""
 
 import json
+import sys
 from typing import Any
 
 _INLINE_COLUMNS = 80
@@ -16,6 +17,13 @@ def pretty_json(raw: bytes) -> bytes:
     except ValueError:
         return raw
     return _lines(value, "").encode("utf-8", "surrogatepass")
+
+
+def print_json(raw: bytes) -> None:
+    """Print a reply that is JSON."""
+    output = sys.stdout.buffer
+    output.write((pretty_json(raw) if sys.stdout.isatty() else raw) + b"\n")
+    output.flush()
 
 
 def _lines(value: Any, indent: str) -> str:

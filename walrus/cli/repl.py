@@ -14,13 +14,18 @@ from walrus.client import WalrusClient, WalrusError
 from walrus.client.calls import Call
 
 LEAVING = (b"exit", b"quit", b"q")
-TOPIC_VERBS = ("REGISTER", "PUT", "GET", "FETCH", "STATE")
+TOPIC_VERBS = ("REGISTER", "PUT", "GET", "FETCH", "STATE", "CREATE", "SET", "INFO", "DELETE")
 VERBS = (*TOPIC_VERBS, "TOPICS", "NODES", "NODE", "METRICS")
 HELP = b"""REGISTER <topic>                  create a topic
 PUT <topic> <payload>             append a record
 GET <topic>                       take the next record at the topic's shared cursor
 FETCH <topic> <segment> <offset>  read a record, moving nothing
 STATE <topic>                     segments and leaders of a topic
+CREATE <topic> [<name>=<value>..] create a topic with settings: retention_ms, retention_bytes,
+                                  retention_records
+SET <topic> <name>=<value>..      change settings of a topic
+INFO <topic>                      settings of a topic
+DELETE <topic>                    delete a topic with all its records
 TOPICS                            names of all topics
 NODES                             all nodes
 NODE <action> <node>              STATUS, DRAIN, UNDRAIN, REMOVE or REPLACE
@@ -31,7 +36,7 @@ exit, quit, q, Ctrl-C, Ctrl-D     leave
 _DOUBLE_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SINGLE_QUOTED = re.compile(rb"'([^']*)'")
 _ESCAPE = re.compile(rb'\\(["\\])')
-_JSON_VERBS = (b"STATE", b"METRICS", b"TOPICS", b"NODES", b"NODE")
+_JSON_VERBS = (b"STATE", b"INFO", b"METRICS", b"TOPICS", b"NODES", b"NODE")
 
 
 def parse_line(line: bytes) -> Call:

@@ -137,6 +137,23 @@ class AsyncWalrusClient:
         metrics: dict[str, Any] = calls.json_of(await self.call(calls.METRICS))
         return metrics
 
+    async def create_topic(self, topic: str, **settings: int) -> None:
+        """Create a topic with settings (``retention_ms=...``); ServerError if it exists with others."""
+        calls.check_ok(await self.call(calls.create_topic(topic, settings)))
+
+    async def set_topic(self, topic: str, **settings: int) -> None:
+        """Change settings of a topic; those that are not named stay."""
+        calls.check_ok(await self.call(calls.set_topic(topic, settings)))
+
+    async def topic_info(self, topic: str) -> dict[str, Any]:
+        """The settings of a topic, and what retention goes by."""
+        info: dict[str, Any] = calls.json_of(await self.call(calls.topic_info(topic)))
+        return info
+
+    async def delete_topic(self, topic: str) -> None:
+        """Delete a topic with all its records."""
+        calls.check_ok(await self.call(calls.delete_topic(topic)))
+
     async def topics(self) -> list[str]:
         """The names of all topics."""
         topics: list[str] = calls.json_of(await self.call(calls.TOPICS))

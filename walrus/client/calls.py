@@ -1,6 +1,7 @@
 """Requests as a client builds them, and what their replies mean."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,8 +13,9 @@ _ERROR_PREFIX = b"ERR "
 _OK_PREFIX = b"OK "
 _OFFSET_DIGITS_MAX = 20  # of 64 bits; Python refuses to read numbers of thousands of digits
 
-# PUT adds a record and GET moves the shared cursor; any other request may be sent twice.
-_UNREPEATABLE = (b"PUT", b"GET")
+# PUT adds a record, GET moves the shared cursor, DELETE could delete what was made anew since; the others may be sent
+# twice.
+_UNREPEATABLE = (b"PUT", b"GET", b"DELETE")
 
 
 class Record(NamedTuple):
@@ -78,6 +80,31 @@ def node(action: str, number: int, *, force: bool = False) -> Call:
     return Call(f"NODE {action} {number}{' FORCE' if force else ''}".encode())
 
 
+def create_topic(topic: str, settings: Mapping[str, int]) -> Call:
+    """Create ``topic`` with ``settings``, those of :class:`walrus.core.metadata.settings.TopicSettings`.
+
+    A topic that exists with the same settings is as good; with others it is refused.
+    """
+    return Call(b"CREATE " + topic_bytes(topic) + wire.settings_bytes(settings))
+
+
+def set_topic(topic: str, settings: Mapping[str, int]) -> Call:
+    """Change some settings of ``topic``."""
+    if not settings:
+        raise ValueError("no setting is given: expected at least one")
+    return Call(b"SET " + topic_bytes(topic) + wire.settings_bytes(settings))
+
+
+def topic_info(topic: str) -> Call:
+    """Ask for the settings of ``topic``, and what retention goes by."""
+    return Call(b"INFO " + topic_bytes(topic))
+
+
+def delete_topic(topic: str) -> Call:
+    """Delete ``topic`` with all its records."""
+    return Call(b"DELETE " + topic_bytes(topic))
+
+
 METRICS = Call(b"METRICS")
 NODES = Call(b"NODES")
 TOPICS = Call(b"TOPICS")
@@ -102,7 +129,7 @@ def check(reply: bytes) -> bytes:
 
 
 def check_ok(reply: bytes) -> None:
-    """Check the reply of a REGISTER or PUT."""
+    """Check the reply of a request that is answered with a bare OK."""
     if check(reply) != wire.OK:
         raise _unexpected(reply)
 
@@ -128,7 +155,7 @@ def record_of(reply: bytes) -> Record | None:
 
 
 def json_of(reply: bytes) -> Any:
-    """The value in the reply of a STATE, METRICS or TOPICS."""
+    """The value in the reply of a STATE, INFO, METRICS or TOPICS."""
     try:
         return json.loads(check(reply))
     except (ValueError, RecursionError):  # the second for values nested thousands deep

@@ -138,6 +138,23 @@ class WalrusClient:
         metrics: dict[str, Any] = calls.json_of(self.call(calls.METRICS))
         return metrics
 
+    def create_topic(self, topic: str, **settings: int) -> None:
+        """Create a topic with settings (``retention_ms=...``); ServerError if it exists with others."""
+        calls.check_ok(self.call(calls.create_topic(topic, settings)))
+
+    def set_topic(self, topic: str, **settings: int) -> None:
+        """Change settings of a topic; those that are not named stay."""
+        calls.check_ok(self.call(calls.set_topic(topic, settings)))
+
+    def topic_info(self, topic: str) -> dict[str, Any]:
+        """The settings of a topic, and what retention goes by."""
+        info: dict[str, Any] = calls.json_of(self.call(calls.topic_info(topic)))
+        return info
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic with all its records."""
+        calls.check_ok(self.call(calls.delete_topic(topic)))
+
     def topics(self) -> list[str]:
         """The names of all topics."""
         topics: list[str] = calls.json_of(self.call(calls.TOPICS))

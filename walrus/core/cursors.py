@@ -165,6 +165,21 @@ class Cursors:
         if not delivered:
             owned.again.add(offset)
 
+    def trimmed(self, topic: str, now_ns: int) -> None:
+        """The topic may begin later than it did: go on with the earliest record that is left."""
+        owned, found = self.owned.get(topic), self._metadata.topics.get(topic)
+        if owned is None or found is None or found.last.number != owned.segment:
+            return
+        earliest = found.first.base
+        for offset in [offset for offset in owned.outstanding if offset < earliest]:
+            owned.forget(offset)
+        while owned.again and owned.again[0] < earliest:
+            owned.again.pop(0)
+        owned.next = max(owned.next, earliest)
+        owned.committed = max(owned.committed, earliest)
+        if owned.frozen_ns < 0:
+            self._serve(topic, owned, now_ns)
+
     # --- committing ---
 
     def freeze(self, topic: str, now_ns: int) -> bool:

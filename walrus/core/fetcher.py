@@ -73,6 +73,9 @@ class Windows:
             _, evicted = self._runs.popitem(last=False)
             self._bytes -= sum(size for _, _, size in evicted)
 
+    def drop(self, topic: str) -> None:
+        self._bytes -= sum(size for _, _, size in self._runs.pop(topic, ()))
+
 
 class Fetcher:
     """``fetch`` starts a read (once per offset), ``drain`` names those that ended."""
@@ -111,6 +114,18 @@ class Fetcher:
         elif fetch.asked < self._last_ticket:
             fetch.again = True
         fetch.deadline_ns = now_ns + self._timeout_ns
+
+    def removed(self, topic: str, earliest: int | None) -> None:
+        """Of the topic nothing is left before ``earliest``; None: nothing at all, and its offsets may come again."""
+        for fetch in [fetch for fetch in self._fetches.values() if fetch.topic == topic]:
+            if earliest is None or fetch.offset < earliest:
+                self._by_rid.pop(fetch.rid, None)
+                del self._fetches[topic, fetch.offset]
+        self.done = [
+            done for done in self.done if done.topic != topic or (earliest is not None and done.offset >= earliest)
+        ]
+        if earliest is None:
+            self._windows.drop(topic)
 
     def drain(self) -> list[Fetched]:
         done, self.done = self.done, []

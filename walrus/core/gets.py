@@ -42,6 +42,7 @@ class Gets:
         self._fetcher = fetcher
         self.meter = RequestMeter(config.rpc_timeout_ns, "refused")
         self._moved: list[Pending] = []
+        self.homeless: list[Pending] = []  # had got no record when their topic was deleted
         self._forwarded: dict[int, Forwarded] = {}  # by rid
         self._told: dict[tuple[int, int], bool] = {}  # (rid, offset) -> whether that record was delivered
         self._fetching: dict[tuple[str, int], list[tuple[Slot, int, int]]] = {}  # -> (who, offset as asked, ticket)
@@ -53,8 +54,12 @@ class Gets:
     # --- GET ---
 
     def get(self, pending: Pending, now_ns: int) -> None:
-        """A client of this node wants the topic's next record; the topic exists."""
-        segment = self._metadata.topics[pending.topic].last
+        """A client of this node wants the topic's next record; the topic exists, or did when it was asked."""
+        topic = self._metadata.topics.get(pending.topic)
+        if topic is None:
+            self.homeless.append(pending)
+            return
+        segment = topic.last
         if segment.state != OPEN:
             self._moved.append(pending)
         elif segment.writer[0] == self._out.node_id:
@@ -117,6 +122,22 @@ class Gets:
             for pending in moved:
                 self.get(pending, now_ns)
 
+    def removed(self, topic: str, below: int, earliest: int | None) -> None:
+        """The topic's segments below a number are gone, and the records before ``earliest``; None: all of them."""
+        for key in [key for key in self._fetching if key[0] == topic and (earliest is None or key[1] < earliest)]:
+            for slot, _, _ in self._fetching.pop(key):
+                self._sessions.answer(slot, self._removed_records(topic))
+        if earliest is None:
+            gone = [rid for rid, f in self._forwarded.items() if f.pending.topic == topic and f.segment < below]
+            self.homeless += [self._forwarded.pop(rid).pending for rid in gone]
+            self.homeless += [pending for pending in self._moved if pending.topic == topic]
+            self._moved = [pending for pending in self._moved if pending.topic != topic]
+
+    def _removed_records(self, topic: str) -> bytes:
+        found = self._metadata.topics.get(topic)
+        rest = f"the earliest is offset 0 of segment {found.first.number}" if found else "the topic was deleted"
+        return error(f"no such record of {topic} any more: {rest}")
+
     def tick(self, now_ns: int) -> None:
         for rid, found in [item for item in self._forwarded.items() if now_ns - item[1].sent_ns >= ASK_AGAIN_NS]:
             self._ask_again(rid, found, now_ns)
@@ -124,7 +145,7 @@ class Gets:
             return
         waiting = []
         for pending in self._moved:
-            if pending.deadline_ns > now_ns:
+            if pending.deadline_ns > now_ns or pending.topic not in self._metadata.topics:
                 waiting.append(pending)
             elif pending.slot is not None:
                 self.meter.failed["refused"] += 1
@@ -149,8 +170,13 @@ class Gets:
         """Answer with the record ``offset`` behind the start of a segment; runs on into the segments after it."""
         segment = self._metadata.topics[topic].segment(segment_number)
         if segment is None:
-            last = self._metadata.topics[topic].last.number
-            self._sessions.answer(slot, error(f"unknown segment {segment_number} of {topic}: it has 1 to {last}"))
+            found = self._metadata.topics[topic]
+            first, last = found.first.number, found.last.number
+            if segment_number < first:
+                self._sessions.answer(slot, self._removed_records(topic))
+            else:
+                text = f"unknown segment {segment_number} of {topic}: it has {first} to {last}"
+                self._sessions.answer(slot, error(text))
             return
         absolute = segment.base + offset
         payload = self._fetcher.lookup(topic, absolute)

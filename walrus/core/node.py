@@ -21,6 +21,7 @@ from walrus.core.space import Space
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.recordlog import RecoveryError
+from walrus.core.wallclock import WallClock
 from walrus.core.wire import HTTP, Request
 
 
@@ -32,6 +33,7 @@ class Node:
         self._rng = rng
         self._now_ns = now_ns
         self._wall_ns = 0
+        self._wall = WallClock()
         self.out = Outbox(config.node_id)
         self.sessions = ClientSessions(config)
         self._tokens = Tokens()
@@ -93,6 +95,7 @@ class Node:
 
     def _started(self, event: ev.Started) -> None:
         self._wall_ns = event.wall_ns
+        self._wall.told(event.wall_ns, self._now_ns)
         self._files = dict(event.files)
         try:
             self._startup = Startup(self.out, self._tokens, self._rng, self._files, self.config.metadata_reserve_bytes)
@@ -116,6 +119,7 @@ class Node:
                 self.sessions,
                 ready,
                 self._files,
+                self._wall,
                 self._now_ns,
             )
             if self.space.full:
@@ -137,6 +141,7 @@ class Node:
 
     def _client_data(self, event: ev.ClientDataReceived) -> None:
         self._wall_ns = event.wall_ns
+        self._wall.told(event.wall_ns, self._now_ns)
         requests = self.sessions.received(event.conn, event.data, self._now_ns)
         if self.running is None:
             self._not_running(requests)

@@ -9,12 +9,16 @@ from typing import Final
 import msgspec
 
 from walrus.core.config import MS
-from walrus.core.metadata.commands import decode
+from walrus.core.lease import LeaseTable
+from walrus.core.metadata.commands import ConfigureTopic, RemoveTopic, decode
 from walrus.core.outbox import Outbox
 from walrus.core.peer import DECODE_ERRORS, Propose, ProposeReply
+from walrus.core.raft.output import LEADER
 from walrus.core.raft.raft import Raft
 
 RESEND_AFTER_NS: Final = 200 * MS
+SETTLED: Final = (ConfigureTopic, RemoveTopic)
+"""Commands that are answered only when no node can serve any more as if they had not been applied."""
 
 
 class _Pending(msgspec.Struct):
@@ -40,7 +44,8 @@ class Proposals:
         self._raft = raft
         self._pending: dict[int, _Pending] = {}
         self._unsent: list[int] = []
-        self._askers: dict[int, tuple[int, int, int]] = {}  # log index -> (term, node, rid)
+        self._askers: dict[int, tuple[int, int, int, bool]] = {}  # log index -> (term, node, rid, known to all first)
+        self._settling: list[tuple[int, int, int, ProposeReply]] = []  # (log index, term, node, answer)
         self.outcomes: list[Outcome] = []
 
     def submit(self, command: bytes) -> int:
@@ -82,19 +87,43 @@ class Proposals:
         What cannot be read is refused here: once committed, no node could ever apply it.
         """
         try:
-            decode(message.command)
+            command = decode(message.command)
         except DECODE_ERRORS as error:
             self._out.log("error", f"node {sender} proposed a command that cannot be read, refused: {error}")
             return
         index = self._raft.propose(message.command, now_ns)
         if index:
-            self._askers[index] = (self._raft.term, sender, message.rid)
+            self._askers[index] = (self._raft.term, sender, message.rid, isinstance(command, SETTLED))
 
     def committed(self, index: int, term: int, reason: str) -> None:
         """The entry at ``index`` was applied here; tell who asked for it."""
         asker = self._askers.pop(index, None)
         if asker is not None and asker[0] == term:
-            self._out.send(asker[1], ProposeReply(asker[2], index, not reason, reason))
+            reply = ProposeReply(asker[2], index, not reason, reason)
+            if asker[3]:
+                self._settling.append((index, term, asker[1], reply))
+            else:
+                self._out.send(asker[1], reply)
+
+    def settle(self, leases: LeaseTable, now_ns: int) -> None:
+        """Answer what every node has applied that may hold a lease; one without a lease gets none before it has.
+
+        Not even a refusal is told before: it may be the repetition of what was applied under another leader.
+        """
+        if not self._settling:
+            return
+        raft, settling = self._raft, self._settling
+        self._settling = []
+        for index, term, node, reply in settling:
+            if raft.term != term or raft.role is not LEADER:
+                continue  # whoever asked asks the next leader
+            behind = [other for other, progress in raft.progress.items() if progress.commit_index < index]
+            if all(leases.lapsed(other, now_ns) for other in behind):
+                for other in behind:
+                    raft.withhold_lease(other, index)
+                self._out.send(node, reply)
+            else:
+                self._settling.append((index, term, node, reply))
 
     def skipped(self, upto_index: int) -> None:
         """What became of the entries up to an index this node will not learn: those who asked for them ask again."""

@@ -52,6 +52,7 @@ class Puts:
         self.dirty: dict[str, None] = {}
         self._forwarded: dict[int, tuple[Pending, Key, int]] = {}  # rid -> (who, segment, node)
         self._taken = 0
+        self.homeless: list[Pending] = []  # were never sent anywhere when their topic was deleted
         self._early: dict[str, list[tuple[int, ForwardPuts, int]]] = {}  # for segments this node has not seen open yet
         self.meter = RequestMeter(config.rpc_timeout_ns, "refused", "unknown")
         self._last_rid: dict[tuple[int, str], int] = {}  # newest forward taken per (node, topic)
@@ -81,6 +82,17 @@ class Puts:
             if segment.state != OPEN and segment.epoch:  # a snapshot may have skipped SEALING
                 self._lost([rid for rid, found in self._forwarded.items() if found[1] == (topic, segment.number)])
 
+    def removed(self, topic: str) -> None:
+        """Segments of the topic are gone, perhaps all: who waits for one of them is told."""
+        if topic in self._early:
+            self._take_early(topic)
+        if topic in self._routes:
+            self.dirty[topic] = None
+            self._lost([rid for rid, (_, key, _) in self._forwarded.items() if self._metadata.is_gone(*key)])
+        if topic not in self._metadata.topics:
+            for seen in [seen for seen in self._last_rid if seen[1] == topic]:
+                del self._last_rid[seen]
+
     def disconnected(self, node: int) -> None:
         """What was on its way to or from ``node`` may be lost."""
         self._lost([rid for rid, found in self._forwarded.items() if found[2] == node])
@@ -101,8 +113,12 @@ class Puts:
                 route.moved.sort(key=lambda pending: pending.order)
                 route.queue.extendleft(reversed(route.moved))
                 route.moved.clear()
-            if route.queue:
+            if route.queue and topic in self._metadata.topics:
                 self._dispatch(topic, route)
+            elif route.queue:
+                self.homeless += route.queue
+                route.queue.clear()
+                self.dirty[topic] = None
             elif not route.under_way:
                 del self._routes[topic]
 
@@ -148,9 +164,8 @@ class Puts:
         if message.rid <= self._last_rid.get(seen, 0):
             return
         self._last_rid[seen] = message.rid
-        topic = self._metadata.topics.get(message.topic)
         deadline = now_ns + self._config.rpc_timeout_ns
-        if topic is None or topic.last.number < message.segment:
+        if self._is_early(message):
             # A refusal must stay one: this node would take the next message once it has seen the segment open.
             self._early.setdefault(message.topic, []).append((sender, message, deadline))
         else:
@@ -166,14 +181,20 @@ class Puts:
             self._writers.put(writer, pending)
 
     def _take_early(self, topic: str) -> None:
-        last = self._metadata.topics[topic].last.number
         waiting = self._early.pop(topic)
-        still = [item for item in waiting if item[1].segment > last]
+        still = [item for item in waiting if self._is_early(item[1])]
         if still:
             self._early[topic] = still
         for sender, message, deadline_ns in waiting:
-            if message.segment <= last:
+            if not self._is_early(message):
                 self._take(sender, message, deadline_ns)
+
+    def _is_early(self, message: ForwardPuts) -> bool:
+        """This node has not seen the segment open yet."""
+        topic = self._metadata.topics.get(message.topic)
+        if topic is None:
+            return not self._metadata.is_gone(message.topic, message.segment)
+        return topic.last.number < message.segment
 
     # --- results ---
 
@@ -246,7 +267,7 @@ class Puts:
         for topic, route in self._routes.items():
             self.dirty[topic] = None
             for waiting in (route.moved, route.queue):
-                if waiting and waiting[0].deadline_ns <= now_ns:
+                if waiting and waiting[0].deadline_ns <= now_ns and topic in self._metadata.topics:
                     self._refuse_expired(topic, waiting, now_ns)
 
     def _refuse_expired(self, topic: str, waiting: "list[Pending] | deque[Pending]", now_ns: int) -> None:

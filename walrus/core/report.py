@@ -50,7 +50,7 @@ def report(node: "Running", now_ns: int) -> Report:
         **_replication_lag(node),
         "put": node.puts.meter.value(),
         "get": node.gets.meter.value(),
-        "leaderless_requests": node.service.leaderless,
+        "leaderless_requests": node.service.leaderless + node.service.topics.leaderless,
         "client_connections": sessions.open_connections,
         "requests_waiting": node.waiting(),
         "client_buffered_bytes": sessions.buffered_bytes,

@@ -21,7 +21,7 @@ from walrus.core.leaving import Leaving
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import ACTIVE, SEALED, RegisterNode, encode
 from walrus.core.metadata.snapshot import Snapshot, restore
-from walrus.core.metadata.state import Change, Metadata, NodeInfo
+from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment
 from walrus.core.meters import LoopMeter
 from walrus.core.operators import Operators
 from walrus.core.outbox import Outbox
@@ -31,7 +31,9 @@ from walrus.core.proposals import Proposals
 from walrus.core.puts import Puts
 from walrus.core.reachability import Reachability
 from walrus.core.readindex import ReadIndexes
+from walrus.core.removal import Removal
 from walrus.core.report import report
+from walrus.core.retention import Retention
 from walrus.core.rng import Generator
 from walrus.core.routes import routes
 from walrus.core.segment.blockreader import BlockReader
@@ -45,6 +47,8 @@ from walrus.core.service import Service
 from walrus.core.startup import Ready
 from walrus.core.status import to_json
 from walrus.core.storage.appender import Tokens
+from walrus.core.wallclock import WallClock
+from walrus.core.wire import GET, PUT
 
 STALL_TICKS: Final = 3  # a tick so many intervals late means that this whole process stood still
 
@@ -58,13 +62,14 @@ class Running:
         *("cursors", "departures", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving"),
         *("driver", "loop", "wall_ns"),
         *("liveness", "me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
-        *("recoveries", "repairs", "scrub", "service", "sessions", "stalled_after_ns", "store", "upkeep"),
+        *("recoveries", "removal", "repairs", "retention", "scrub", "service", "sessions", "stalled_after_ns"),
+        *("store", "upkeep"),
         "writers",
     )
 
     def __init__(
         self, config: NodeConfig, rng: Generator, out: Outbox, tokens: Tokens, sessions: ClientSessions,
-        ready: Ready, files: dict[str, int], now_ns: int,
+        ready: Ready, files: dict[str, int], wall: WallClock, now_ns: int,
     ) -> None:  # fmt: skip
         self.config = config
         self.out = out
@@ -89,7 +94,8 @@ class Running:
             out, config, me, self.metadata, self.raft, self.lease, self.liveness, self.proposals, self.cursors
         )
         self.reader = BlockReader(out, tokens, self.store, self.writers)
-        self.recoveries = Recoveries(out, config, self.metadata, self.raft, self.leases)
+        self.recoveries = Recoveries(out, config, self.metadata, self.raft, self.leases, wall)
+        self.retention = Retention(config, self.metadata, self.raft, wall)
         self.upkeep = Upkeep(out, config, self.metadata, self.raft, self.liveness)
         self.repairs = Repairs(out, self.store, self.liveness)
         self.scrub = Scrub(out, config, tokens, self.store, now_ns)
@@ -97,9 +103,13 @@ class Running:
         self.puts = Puts(out, config, self.metadata, sessions, self.writers, self.reachability)
         self.gets = Gets(out, config, self.metadata, sessions, self.cursors, self.fetcher)
         self.service = Service(
-            out, config, self.metadata, self.raft, self.liveness, sessions, self.proposals, self.reads,
+            out, config, self.metadata, self.raft, self.liveness, sessions, self.lease, self.proposals, self.reads,
             self.puts, self.gets, self.metrics, self.page,
             Operators(self.metadata, self.raft, self.liveness, sessions, self.proposals, self.departures),
+        )  # fmt: skip
+        self.removal = Removal(
+            self.metadata, self.store, self.writers, self.recoveries, self.upkeep, self.repairs, self.fetcher,
+            self.puts, self.gets,
         )  # fmt: skip
         self.farewells = Farewells(out, self.raft, self.liveness, self.reachability, self.cursors)
         self.leaving = Leaving(
@@ -241,15 +251,18 @@ class Running:
 
     def _changed(self, changes: list[Change], now_ns: int) -> None:
         for change in changes:
-            if change.segment:
-                self.writers.changed(change.topic, self.metadata.topics[change.topic].segments[change.segment - 1])
+            if change.below:
+                self.removal.apply(change, now_ns)
+            elif change.segment:
+                self.writers.changed(change.topic, self._segment(change))
         for change in changes:
             if change.node:
                 self.group.address_changed(self.metadata.nodes[change.node])
                 self.upkeep.look_soon()
                 continue
-            key = (change.topic, change.segment)
-            segment = self.metadata.topics[change.topic].segments[change.segment - 1]
+            if change.below:
+                continue
+            key, segment = (change.topic, change.segment), self._segment(change)
             self.recoveries.changed(change.topic, segment, now_ns)
             self.upkeep.changed(change.topic, segment)
             self.puts.changed(change.topic, segment)
@@ -259,10 +272,15 @@ class Running:
             if replica is not None:
                 self.store.reconcile(replica, segment)
         for change in changes:
-            if change.segment == 1:
+            if change.segment and change.segment == self.metadata.topics[change.topic].first.number:
                 self.service.topic_known(change.topic, now_ns)
         if changes:
             self.gets.changed(now_ns)
+
+    def _segment(self, change: Change) -> Segment:
+        segment = self.metadata.topics[change.topic].segment(change.segment)
+        assert segment is not None
+        return segment
 
     def _carry(self, now_ns: int) -> bool:
         """Move what one part left for another; False if there was nothing."""
@@ -291,8 +309,13 @@ class Running:
         elif passed := self.reads.drain(self.raft.applied_index):
             for ticket in passed:
                 self.service.caught_up(ticket, now_ns)
+        elif self.puts.homeless or self.gets.homeless:
+            for verb, homeless in ((PUT, self.puts.homeless), (GET, self.gets.homeless)):
+                for pending in homeless:
+                    self.service.again(verb, pending)
+                homeless.clear()
         else:
-            return False
+            return self.service.topics.applied()
         return True
 
     def _copy_progressed(self, key: tuple[str, int], now_ns: int) -> None:
@@ -300,7 +323,7 @@ class Running:
         self.reader.opened(key, now_ns)
         replica = self.store.replicas.get(key)
         segment = self.store.segment(key)
-        if replica is not None and segment is not None:
+        if replica is not None and not self.store.drop_gone(replica) and segment is not None:
             self.store.reconcile(replica, segment)
 
     # --- time ---
@@ -334,6 +357,7 @@ class Running:
         self.joining.tick(now_ns)
         self._announce()
         self.recoveries.tick(now_ns)
+        self.retention.tick(now_ns)
         self.upkeep.tick(now_ns)
         self.departures.tick(now_ns)
         self.writers.tick(now_ns)
@@ -346,6 +370,7 @@ class Running:
         self.puts.tick(now_ns)
         self.gets.tick(now_ns)
         self.service.tick(now_ns)
+        self.proposals.settle(self.leases, now_ns)
         self.proposals.tick(now_ns)
         self.reads.tick(now_ns)
         self.leaving.tick(now_ns)

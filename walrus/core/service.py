@@ -9,9 +9,9 @@ from walrus.core import status
 from walrus.core.clients import ClientSessions, Slot
 from walrus.core.config import NodeConfig
 from walrus.core.gets import Gets
+from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.commands import CreateTopic, encode
-from walrus.core.metadata.placement import choose_members, choose_writer, placeable
+from walrus.core.metadata.settings import TopicSettings
 from walrus.core.metadata.state import Metadata
 from walrus.core.operators import Operators
 from walrus.core.outbox import Outbox
@@ -21,10 +21,13 @@ from walrus.core.puts import Puts
 from walrus.core.raft.raft import Raft
 from walrus.core.readindex import ReadIndexes
 from walrus.core.requests import Pending
+from walrus.core.topics import Topics
 from walrus.core.wire import (
+    CREATE,
     FETCH,
     GET,
     HTTP,
+    INFO,
     METRICS,
     NO_LEADER,
     NODE,
@@ -45,16 +48,14 @@ class Service:
 
     def __init__(
         self, out: Outbox, config: NodeConfig, metadata: Metadata, raft: Raft, liveness: Liveness,
-        sessions: ClientSessions, proposals: Proposals, reads: ReadIndexes, puts: Puts, gets: Gets,
+        sessions: ClientSessions, lease: Lease, proposals: Proposals, reads: ReadIndexes, puts: Puts, gets: Gets,
         metrics: Metrics, pages: Pages, operators: Operators,
     ) -> None:  # fmt: skip
         self._out = out
         self._config = config
         self._metadata = metadata
-        self._raft = raft
-        self._liveness = liveness
         self._sessions = sessions
-        self._proposals = proposals
+        self._lease = lease
         self._reads = reads
         self._puts = puts
         self._gets = gets
@@ -63,12 +64,11 @@ class Service:
         self.leaderless = 0  # requests refused because no leader was known in time
         self._operators = operators
         self._behind: dict[int, tuple[Slot, Request, int]] = {}  # barrier ticket -> (who, what, deadline)
-        self._creating: dict[str, list[tuple[Slot, int]]] = {}  # topic -> (who, deadline)
-        self._proposed: dict[int, str] = {}  # rid -> topic
+        self.topics = Topics(config, metadata, raft, liveness, sessions, proposals)
 
     @property
     def waiting(self) -> int:
-        return len(self._behind) + len(self._creating) + self._operators.waiting
+        return len(self._behind) + self.topics.waiting + self._operators.waiting
 
     def request(self, slot: Slot, request: Request, now_ns: int) -> None:
         """One request of a client of this node."""
@@ -81,12 +81,18 @@ class Service:
         elif verb == HTTP:
             page = self._pages(request.topic, request.payload, now_ns)
             self._sessions.answer_http(slot, page.status, page.content_type, page.body)
-        elif verb == REGISTER:
-            self._register(slot, request.topic, now_ns)
+        elif verb == REGISTER and (request.topic not in self._metadata.topics or self._lease.valid(now_ns)):
+            self.topics.create(slot, request.topic, None, now_ns)
         elif verb in (GET, FETCH) and self._known(request):
             self._dispatch(slot, request, now_ns)
         else:
             self._behind[self._reads.barrier()] = (slot, request, now_ns + self._config.rpc_timeout_ns)
+
+    def again(self, verb: int, pending: Pending) -> None:
+        """The topic of a PUT or GET was deleted before anything came of it: there may be another of that name."""
+        assert pending.slot is not None, "what other nodes forwarded waits there"
+        request = Request(verb, pending.topic, pending.payload)
+        self._behind[self._reads.barrier()] = (pending.slot, request, pending.deadline_ns)
 
     def _known(self, request: Request) -> bool:
         topic = self._metadata.topics.get(request.topic)
@@ -95,7 +101,12 @@ class Service:
     def _dispatch(self, slot: Slot, request: Request, now_ns: int) -> None:
         """Answer a request of which this node now knows enough."""
         topic = self._metadata.topics.get(request.topic)
-        if topic is None and request.topic:
+        if request.verb == REGISTER:
+            self.topics.create(slot, request.topic, None, now_ns)
+        elif request.verb == CREATE:
+            wanted = TopicSettings(**dict(request.settings))
+            self.topics.create(slot, request.topic, wanted, now_ns)
+        elif topic is None and request.topic:
             self._sessions.answer(slot, unknown_topic(request.topic))
         elif request.verb in (NODES, NODE):
             self._operators.request(slot, request, now_ns + self._config.rpc_timeout_ns)
@@ -108,6 +119,10 @@ class Service:
             self._gets.fetch(slot, request.topic, request.segment, request.offset, now_ns)
         elif request.verb == STATE and topic is not None:
             self._sessions.answer(slot, status.to_json(status.topic_state(topic)))
+        elif request.verb == INFO and topic is not None:
+            self._sessions.answer(slot, status.to_json(status.topic_info(topic)))
+        elif topic is not None:
+            self.topics.change(slot, request, topic, now_ns)
         else:
             self._sessions.answer(slot, status.to_json(sorted(self._metadata.topics)))
 
@@ -127,38 +142,9 @@ class Service:
                 del self._behind[ticket]
                 self._dispatch(slot, request, now_ns)
 
-    # --- REGISTER ---
-
-    def _register(self, slot: Slot, topic: str, now_ns: int) -> None:
-        if topic in self._metadata.topics:
-            self._sessions.answer(slot, b"OK")
-            return
-        waiting = self._creating.setdefault(topic, [])
-        waiting.append((slot, now_ns + self._config.rpc_timeout_ns))
-        if len(waiting) == 1:
-            self._create(topic)
-
-    def _create(self, topic: str) -> None:
-        nodes = self._metadata.nodes
-        voters = placeable(nodes, self._raft.committed_membership)
-        live = self._liveness.live
-        known = [n for n in voters if n in nodes]
-        if not known:
-            return
-        after = known[(len(self._metadata.topics) - 1) % len(known)]
-        writer = choose_writer(nodes, voters, live, after)
-        if writer is not None:
-            members = choose_members(nodes, voters, live, writer, self._config.target_replicas)
-            self._proposed[self._proposals.submit(encode(CreateTopic(topic, writer.writer, members)))] = topic
-
     def outcome(self, outcome: Outcome) -> bool:
-        """A command was decided; False if it is not ours. A topic that existed already is as good."""
-        topic = self._proposed.pop(outcome.rid, None)
-        if topic is None:
-            return self._operators.outcome(outcome)
-        for slot, _ in self._creating.pop(topic, ()):
-            self._sessions.answer(slot, b"OK")
-        return True
+        """A command was decided; False if it is not ours."""
+        return self.topics.outcome(outcome) or self._operators.outcome(outcome)
 
     def tick(self, now_ns: int) -> None:
         """Refuse what has waited too long for a leader; retry what could not be proposed."""
@@ -167,14 +153,4 @@ class Service:
         for ticket in expired:
             self.leaderless += 1
             self._sessions.answer(self._behind.pop(ticket)[0], NO_LEADER)
-        if not self._creating:
-            return
-        proposed = set(self._proposed.values())
-        for topic, waiting in list(self._creating.items()):
-            while waiting and waiting[0][1] <= now_ns:
-                self.leaderless += 1
-                self._sessions.answer(waiting.pop(0)[0], NO_LEADER)
-            if not waiting:
-                del self._creating[topic]
-            elif topic not in proposed:
-                self._create(topic)
+        self.topics.tick(now_ns)

@@ -6,6 +6,7 @@ import msgspec
 
 from walrus.core.config import NodeConfig
 from walrus.core.metadata.commands import OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.settings import NAMES, TopicSettings
 from walrus.core.metadata.state import Topic
 from walrus.core.raft.membership import Membership
 from walrus.core.raft.output import Role
@@ -38,6 +39,30 @@ def topic_state(topic: Topic) -> dict[str, Any]:
         "segment_state": STATE_NAMES[last.state],
         "epoch": last.epoch,
         "cursor": topic.cursor,
+        "earliest_segment": topic.first.number,
+        "earliest_offset": topic.first.base,
+        **settings(topic.settings),
+    }
+
+
+def settings(of_topic: TopicSettings) -> dict[str, Any]:
+    """null: no limit."""
+    return {name: getattr(of_topic, name) or None for name in NAMES}
+
+
+def topic_info(topic: Topic) -> dict[str, Any]:
+    """INFO: the settings, and what retention goes by. Records and bytes are those of sealed segments."""
+    sealed = topic.segments[:-1]
+    return {
+        "topic": topic.name,
+        **settings(topic.settings),
+        "sealed_segments": len(sealed),
+        "sealed_records": sum(segment.count for segment in sealed),
+        "sealed_bytes": sum(segment.size_bytes for segment in sealed),
+        "oldest_sealed_ms": sealed[0].sealed_ms if sealed else None,
+        "earliest_segment": topic.first.number,
+        "earliest_offset": topic.first.base,
+        "current_segment": topic.last.number,
     }
 
 

@@ -1,19 +1,22 @@
 """The client protocol on the wire: frames, requests and replies.
 
 A frame is a ``u32`` little-endian length and that many bytes. A request is a line of at most three
-parts, cut at single spaces: a verb in capitals, a topic, and the rest. A payload is any bytes, kept
-exactly. A reply is ``OK``, ``OK <payload>``, ``EMPTY``, bare JSON, or ``ERR <text>``; replies come in the
-order of the requests.
+parts, cut at single spaces: a verb in capitals, a topic, and the rest (of CREATE and SET: settings
+``name=value``). A payload is any bytes, kept exactly. A reply is ``OK``, ``OK <payload>``, ``EMPTY``, bare
+JSON, or ``ERR <text>``; replies come in the order of the requests.
 
 Nothing here raises on what a stranger sent: a bad frame or request becomes the reply that refuses it.
 """
 
 import re
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 import msgspec
+
+from walrus.core.metadata.settings import SettingError, parse_settings
 
 HEADER: Final = struct.Struct("<I")
 HEADER_BYTES: Final = HEADER.size
@@ -31,6 +34,10 @@ HTTP: Final = (
 )
 NODES: Final = 9
 NODE: Final = 10
+CREATE: Final = 11
+SET: Final = 12
+INFO: Final = 13
+DELETE: Final = 14
 
 VERB_NAMES: Final[dict[int, str]] = {
     REGISTER: "REGISTER",
@@ -42,6 +49,10 @@ VERB_NAMES: Final[dict[int, str]] = {
     TOPICS: "TOPICS",
     NODES: "NODES",
     NODE: "NODE",
+    CREATE: "CREATE",
+    SET: "SET",
+    INFO: "INFO",
+    DELETE: "DELETE",
     HTTP: "HTTP",
 }
 
@@ -72,6 +83,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """One request. ``segment`` (from 1) and ``offset`` (from 0) are for FETCH, ``payload`` for PUT.
 
     NODE has its action in ``payload``, the node in ``segment``, and ``offset`` 1 for FORCE.
+    ``settings``: (field of TopicSettings, value) for CREATE and SET.
     """
 
     verb: int
@@ -79,6 +91,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     payload: bytes = b""
     segment: int = 0
     offset: int = 0
+    settings: tuple[tuple[str, int], ...] = ()
 
 
 _METRICS_REQUEST: Final = Request(METRICS)
@@ -230,6 +243,8 @@ def parse_request(frame: bytes) -> Request | bytes:
         return INVALID_TOPIC_NAME
     if verb == FETCH:
         return _parse_fetch(topic, parts[2] if len(parts) == 3 else b"")
+    if verb in (CREATE, SET):
+        return _parse_settings(verb, topic, parts[2] if len(parts) == 3 else b"")
     return Request(verb, topic)
 
 
@@ -264,6 +279,23 @@ def _parse_node(parts: list[bytes]) -> Request | bytes:
     return Request(NODE, "", action, node, int(bool(rest)))
 
 
+def _parse_settings(verb: int, topic: str, rest: bytes) -> Request | bytes:
+    try:
+        settings = parse_settings([_shown_text(word) for word in rest.split()])
+    except SettingError as refusal:
+        return error(f"{VERB_NAMES[verb]} {refusal}")
+    if verb == SET and not settings:
+        return b"ERR SET requires a setting: retention_ms=, retention_bytes= or retention_records="
+    return Request(verb, topic, settings=tuple(settings.items()))
+
+
+def settings_bytes(settings: Mapping[str, int]) -> bytes:
+    """Settings as they stand behind the topic of a CREATE or SET. Raises ValueError, which names what is wrong."""
+    words = [f"{name}={value}" for name, value in settings.items()]
+    parse_settings(words)
+    return "".join(f" {word}" for word in words).encode("ascii")
+
+
 def _number(raw: bytes) -> int:
     """``raw`` as an unsigned decimal, or -1. Long ones are refused unread: converting is quadratic."""
     if not raw.isdigit() or len(raw) > _MAX_NUMBER_DIGITS:
@@ -276,6 +308,11 @@ def _shown(raw: bytes) -> bytes:
     """A refused value as printable ASCII, cut to a readable length."""
     cut = "..." if len(raw) > _SHOWN_BYTES else ""
     return (repr(raw[:_SHOWN_BYTES])[1:] + cut).encode("ascii")
+
+
+def _shown_text(word: bytes) -> str:
+    """A word as text; of a long one, which no setting is, as much as fits into an error."""
+    return word[:_SHOWN_BYTES].decode("ascii", "backslashreplace") + ("..." if len(word) > _SHOWN_BYTES else "")
 
 
 def ok_payload(payload: bytes) -> bytes:

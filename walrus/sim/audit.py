@@ -4,7 +4,7 @@ from walrus.sim.client import Link
 from walrus.sim.cluster import Cluster
 from walrus.sim.convergence import check_copies, left_over, unsettled
 from walrus.sim.deeds.clients import Request
-from walrus.sim.healing import out_of_reach
+from walrus.sim.healing import newest_metadata, out_of_reach
 from walrus.sim.history import DONE, EMPTY_REPLY, History, Operation
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS, Violation
@@ -30,6 +30,7 @@ class Auditor:
         self._puts = 0
         self.excused: dict[str, int] = {}
         self.cut_short: dict[str, bool] = {}
+        self.earliest: dict[str, tuple[int, int]] = {}  # where the last scan began: number of a segment, its offset
 
     def settle(self, *, alone: bool = False) -> None:
         """Run until the cluster is well; raise :class:`Violation` if it is not in time.
@@ -68,12 +69,17 @@ class Auditor:
         raise Violation(f"liveness: topic {topic} takes no PUT after the faults; last: {last}")
 
     def scan(self, topic: str) -> list[bytes]:
-        """All records of ``topic`` through FETCH, from random nodes; ``cut_short`` has it if only those in reach."""
+        """All records of ``topic`` that are left through FETCH, from random nodes; ``cut_short``: those in reach."""
         records: list[bytes] = []
         self.cut_short.pop(topic, None)
+        first, base = self.earliest[topic] = self._earliest(topic)
         while self._cluster.world.now_ns < self._give_up_ns:
+            if self._earliest(topic) != (first, base):
+                records, base = records[self._earliest(topic)[1] - base :], self._earliest(topic)[1]
+                first = self._earliest(topic)[0]
+                self.earliest[topic] = (first, base)
             start = len(records)
-            asked = self._ask([Request("FETCH", topic, "", start + n) for n in range(_REQUESTS_AT_ONCE)])
+            asked = self._ask([Request("FETCH", topic, "", start + n, first) for n in range(_REQUESTS_AT_ONCE)])
             for position, op in enumerate(asked):
                 if op.outcome == DONE:
                     records.append(op.delivered)
@@ -81,10 +87,21 @@ class Auditor:
                     break  # or it grows yet: by what was under way when its client gave up
                 else:
                     return records
-            if len(records) >= self.excused.get(topic, len(records) + 1):
+            if base + len(records) >= self.excused.get(topic, base + len(records) + 1):
                 self.cut_short[topic] = True
                 return records
         raise Violation(f"liveness: topic {topic} cannot be read to its end, only {len(records)} records")
+
+    def scan_if_there(self, topic: str) -> list[bytes]:
+        """All records of a topic that may not exist."""
+        state = newest_metadata(self._cluster.core)
+        return self.scan(topic) if state is not None and topic in state.topics else []
+
+    def _earliest(self, topic: str) -> tuple[int, int]:
+        """Number and offset of the first segment that is left."""
+        state = newest_metadata(self._cluster.core)
+        found = state.topics.get(topic) if state is not None else None
+        return (found.first.number, found.first.base) if found is not None else (1, 0)
 
     def drain(self, topics: list[str]) -> None:
         """GET all there is, wait until what could not be delivered is due again, and GET that."""

@@ -18,20 +18,28 @@ if TYPE_CHECKING:
 _LEADERLESS: Final = (b"ERR NotLeader", b"ERR no raft leader")
 
 
+_OF_A_TOPIC: Final = {
+    "REGISTER": calls.register, "GET": calls.get, "STATE": calls.state, "INFO": calls.topic_info,
+    "DELETE": calls.delete_topic,
+}  # fmt: skip
+
+
 def call_of(request: Request) -> calls.Call:
     """The request as the client library builds it."""
     verb, topic = request.verb, request.topic
     if verb == "PUT":
         return calls.put(topic, request.payload.encode("latin-1"))
-    if verb == "FETCH":
-        return calls.fetch(topic, 1, request.offset)
     if verb == "NODE":
         return calls.node(topic, request.offset)
+    if verb == "FETCH":
+        return calls.fetch(topic, request.segment, request.offset)
+    if verb in ("CREATE", "SET"):
+        return calls.Call(f"{verb} {topic} {request.payload}".strip().encode("latin-1"))
     if verb == "METRICS":
         return calls.METRICS
     if verb == "TOPICS":
         return calls.TOPICS
-    return {"REGISTER": calls.register, "GET": calls.get, "STATE": calls.state}[verb](topic)
+    return _OF_A_TOPIC[verb](topic)
 
 
 class Link:
@@ -99,7 +107,7 @@ class Link:
             self._session.request(call_of(request))
             operation = Operation(
                 self.number, connection.number, request.verb, request.topic, request.payload.encode("latin-1"),
-                request.offset, sent_ns=now, node=node,
+                request.offset, sent_ns=now, node=node, segment=request.segment,
             )  # fmt: skip
             self.outstanding.append(self._history.add(operation))
         connection.write(self._session.data_to_send())

@@ -27,6 +27,7 @@ class Clock:
         "fastest_ppm",
         "rate_ppm",
         "slowest_ppm",
+        "wall_offset_most_ns",
         "wall_offset_ns",
     )
 
@@ -39,6 +40,7 @@ class Clock:
         self.slowest_ppm = 0
         self.fastest_ppm = 0
         self.wall_offset_ns = 0
+        self.wall_offset_most_ns = 0
 
     def now_ns(self) -> int:
         """The monotonic clock."""
@@ -58,6 +60,11 @@ class Clock:
         """The calendar. It counts from 1970, and cannot show less."""
         return max(0, WALL_START_NS + self._world.now_ns + self.wall_offset_ns)
 
+    def set_calendar(self, offset_ns: int) -> None:
+        """Let the calendar be so far ahead of simulated time from now on."""
+        self.wall_offset_ns = offset_ns
+        self.wall_offset_most_ns = max(self.wall_offset_most_ns, offset_ns)
+
     def set_rate(self, rate_ppm: int) -> None:
         """Run faster or slower from now on."""
         self._settle()
@@ -76,6 +83,14 @@ class Clock:
         """How far it jumped of late."""
         since_ns = self._world.now_ns - _JUMP_COUNTS_NS
         return sum(forward_ns for at_ns, forward_ns in self._jumps if at_ns > since_ns)
+
+    @property
+    def latest_ns(self) -> int:
+        """The latest calendar time that a node may believe that was told the worst of it and counts on by this clock,
+        having run fast and jumped.
+        """
+        gained_ns = sum(forward_ns for _, forward_ns in self._jumps) + self._world.now_ns * self.fastest_ppm // _MILLION
+        return WALL_START_NS + self._world.now_ns + self.wall_offset_most_ns + gained_ns
 
     def _settle(self) -> None:
         self._from_local_ns = self.now_ns()

@@ -12,7 +12,7 @@ from walrus.core.metadata.commands import DRAINING, LEAVING, NODE_STATE_NAMES, O
 from walrus.core.metadata.placement import holdings, staying
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.raft.output import Role
-from walrus.core.segment.replica import LOST, segment_path
+from walrus.core.segment.replica import LOST, segment_key, segment_path
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
 from walrus.sim.damage import records_on
@@ -57,7 +57,19 @@ def unsettled(cluster: Cluster, excused: dict[str, int]) -> str:
             return f"voters on node {host.node_id} are {voters}, not all that run"
         if view.applied_index != views[0][1].applied_index or view.applied_index != view.log.last_index:
             return f"node {host.node_id} has applied {view.applied_index} of {view.log.last_index} entries"
-    return _unsettled_segments(cluster, views[0][2], views[0][1].membership.voters, excused)
+    return _unsettled_segments(cluster, views[0][2], views[0][1].membership.voters, excused) or _kept_files(
+        cluster, views[0][2]
+    )
+
+
+def _kept_files(cluster: Cluster, state: Metadata) -> str:
+    """Files of segments that are gone."""
+    for host in cluster.core:
+        for path in host.disk.files:
+            key = segment_key(path)
+            if key is not None and state.is_gone(*key):
+                return f"node {host.node_id} still has {path}, whose segment is gone"
+    return ""
 
 
 def _unsettled_segments(cluster: Cluster, state: Metadata, voters: tuple[int, ...], excused: dict[str, int]) -> str:

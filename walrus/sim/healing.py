@@ -129,9 +129,13 @@ def _is_dead(host: Host) -> bool:
 
 
 def newest_metadata(hosts: list[Host]) -> Metadata | None:
-    """The replicated state of the one of these nodes that knows most segments."""
-    states = [state for host in hosts if (state := probe.metadata(host)) is not None]
-    return max(states, key=lambda state: sum(len(topic.segments) for topic in state.topics.values()), default=None)
+    """The replicated state of the one of these nodes that has applied most."""
+    states = []
+    for host in hosts:
+        view, state = probe.raft(host), probe.metadata(host)
+        if view is not None and state is not None:
+            states.append((view.applied_index, state))
+    return max(states, key=lambda found: found[0], default=(0, None))[1]
 
 
 def out_of_reach(cluster: Cluster) -> dict[str, int]:

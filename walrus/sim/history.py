@@ -29,9 +29,10 @@ class Operation(msgspec.Struct):
     verb: str
     topic: str
     payload: bytes
-    offset: int  # of a FETCH, which always names segment 1
+    offset: int  # of a FETCH, from the start of ``segment``
     sent_ns: int
     node: int  # that was asked
+    segment: int = 1
     done_ns: int = -1
     reply: bytes = b""
     outcome: str = UNKNOWN
@@ -55,7 +56,7 @@ class Operation(msgspec.Struct):
 
     def __str__(self) -> str:
         shown = self.payload[:24] + (b"..." if len(self.payload) > 24 else b"")
-        what = {"PUT": f" {shown!r}", "FETCH": f" 1 {self.offset}"}.get(self.verb, "")
+        what = {"PUT": f" {shown!r}", "FETCH": f" {self.segment} {self.offset}"}.get(self.verb, "")
         answered = f"answered {self.reply[:60]!r} at {self.done_ns} ns" if self.done_ns >= 0 else "never answered"
         return (
             f"{self.verb} {self.topic}{what} by client {self.client} to node {self.node} "

@@ -142,7 +142,7 @@ def acknowledged(host: "Host", topic: str, number: int) -> int:
     node: Any = host.node
     running = node.running
     acked: int = running.writers.get((topic, number)).acked
-    base: int = running.metadata.topics[topic].segments[number - 1].base
+    base: int = running.metadata.topics[topic].segment(number).base
     return base + acked
 
 

@@ -7,10 +7,10 @@ from typing import Final, Protocol, TextIO
 
 from walrus.core.node import Node
 from walrus.sim.audit import Auditor
-from walrus.sim.checkers import check_history, node_checkers
+from walrus.sim.checkers import check_deletions, check_history, node_checkers, removed_from_all, removed_records
 from walrus.sim.cluster import Cluster
 from walrus.sim.faults import swarm
-from walrus.sim.healing import break_for_good
+from walrus.sim.healing import break_for_good, newest_metadata
 from walrus.sim.history import DONE, EMPTY_REPLY, FAILED, History
 from walrus.sim.host import NodeFactory
 from walrus.sim.options import Options
@@ -203,6 +203,8 @@ def conclude(cluster: Cluster, history: History, load: Load) -> None:
         auditor.drain(setup.topic_names)
     for topic in setup.topic_names:
         scans[topic] = auditor.scan(topic)
+    if newest_metadata(cluster.core) is not None:  # not the small nodes of the tests
+        scans |= {topic: auditor.scan_if_there(topic) for topic in setup.churned_names}
     auditor.settle(alone=True)
     for topic in [topic for topic in auditor.cut_short if topic not in auditor.excused]:
         scans[topic] = auditor.scan(topic)  # what was out of reach has come back
@@ -211,8 +213,26 @@ def conclude(cluster: Cluster, history: History, load: Load) -> None:
     cluster.finish()
     whole = {topic: scan for topic, scan in scans.items() if topic not in auditor.cut_short}
     history.stale_allowed = not cluster.clocks_within_margin
-    check_history(history, whole, drained)
+    _check(cluster, history, auditor, whole, drained)
     _count(cluster, history)
+
+
+def _check(cluster: Cluster, history: History, auditor: Auditor, scans: dict[str, list[bytes]], drained: bool) -> None:
+    """Judge the history: what retention removed stands before what was read, topics that come and go by themselves."""
+    removed: dict[str, int] = {}
+    churned = cluster.setup.churned_names
+    for topic, scan in scans.items():
+        if topic in churned:
+            trimmed = removed_from_all(cluster, topic)
+            if trimmed is not None:
+                check_deletions(topic, history, scan, trimmed)
+            continue
+        before, base = removed_records(cluster, topic, 1), auditor.earliest[topic][1]
+        if before is not None:
+            scans[topic], removed[topic] = before[:base] + scan, base
+        else:
+            cluster.world.labels["not judged: what was removed is not known"] += 1
+    check_history(history, {topic: scans[topic] for topic in removed}, drained, removed)
 
 
 def _drain(cluster: Cluster, load: "Load") -> None:

@@ -11,6 +11,7 @@ from walrus.sim.world import MS, SECOND, US
 _DRAIN_PER_MILLION = 120_000  # runs that wait until no delivery can be pending: mostly idle, but long
 _CORE_PER_MILLION = 350_000  # runs after whose faults only a quorum heals
 _LEAST_QUORUM_NODES = 3
+_SHRINKING_PER_MILLION = 400_000  # runs with retention, and as many with topics that come and go
 _HASTY_PER_MILLION = 200_000
 _SLOW_NETWORK_NS = 10 * MS
 _RESERVE_BYTES = 1000  # small enough to be used up
@@ -62,6 +63,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_entries: int = 10_000
     snapshot_bytes: int = 16 << 20
     snapshot_chunk_bytes: int = 256 << 10
+    retention: str = ""  # a setting of all topics but the first; "": nothing is ever removed from them
+    churned: int = 0  # so many topics more, which clients create and delete
 
     def config(self, node: int) -> NodeConfig:
         """The settings of node ``node``."""
@@ -98,6 +101,16 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
         return ["logs", *(f"topic-{n}" for n in range(1, self.topics))]
 
     @property
+    def kept_names(self) -> list[str]:
+        """Those from which retention removes."""
+        return self.topic_names[1:] if self.retention else []
+
+    @property
+    def churned_names(self) -> list[str]:
+        """Topics that come and go."""
+        return [f"churned-{n}" for n in range(1, self.churned + 1)]
+
+    @property
     def disk_latency_ns(self) -> tuple[tuple[int, int], ...]:
         """Of each node, in order."""
         return tuple(own.disk_latency_ns for own in self.node_setups)
@@ -115,7 +128,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     faults_ns = phases.randrange(options.start_ns * 2)
     heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
-    snapshots = rng.stream("snapshots")
+    snapshots, shrinking = rng.stream("snapshots"), rng.stream("topics that shrink")
     hasty = rng.stream("hasty").chance(_HASTY_PER_MILLION)
     network_most_ns = speeds.choice((100, 400, 3000, 15_000)) * US
     return Setup(
@@ -144,7 +157,16 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         snapshot_entries=snapshots.choice((4, 10, 25, 60)),
         snapshot_bytes=snapshots.choice((2_000, 10_000, 16 << 20)),
         snapshot_chunk_bytes=snapshots.choice((50, 300, 256 << 10)),
+        retention=draw_retention(shrinking) if shrinking.chance(_SHRINKING_PER_MILLION) else "",
+        churned=shrinking.randrange(1, 3) if shrinking.chance(_SHRINKING_PER_MILLION) else 0,
     )
+
+
+def draw_retention(rng: Rng) -> str:
+    """A limit for a topic, mostly one that bites within a run."""
+    name = rng.choice(("retention_records", "retention_bytes", "retention_ms"))
+    most = {"retention_records": 40, "retention_bytes": 4000, "retention_ms": 3000}[name]
+    return f"{name}={0 if rng.chance(100_000) else rng.randrange(1, most)}"
 
 
 def _all(options: Options) -> range:

@@ -2,12 +2,12 @@
 
 from walrus.sim.cluster import Cluster
 from walrus.sim.history import History
-from walrus.sim.workloads import MANNERS, Mixed, Worker
+from walrus.sim.workloads import MANNERS, Churner, Mixed, Worker
 
 
 class Workload:
     """Several clients. The first does a bit of everything; the manners of the others are drawn from half of those that
-    there are, another half for each seed.
+    there are, another half for each seed. Where topics come and go, two more see to that.
     """
 
     def __init__(self, cluster: Cluster, history: History, clients: int) -> None:
@@ -18,6 +18,9 @@ class Workload:
             manner = Mixed if number == 1 else rng.choice(drawn)
             self.workers.append(manner(number, cluster, history, rng.stream(f"client {number}")))
             cluster.world.labels[f"client: {manner.name}"] += 1
+        for number in range(clients + 1, clients + 3 if cluster.setup.churned else clients + 1):
+            self.workers.append(Churner(number, cluster, history, rng.stream(f"client {number}")))
+            cluster.world.labels[f"client: {Churner.name}"] += 1
 
     def start(self) -> None:
         """Every client begins within the first moments."""

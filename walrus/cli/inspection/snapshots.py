@@ -7,6 +7,7 @@ from typing import Final
 from walrus.cli.inspection.datafile import DataFile
 from walrus.cli.inspection.report import DAMAGED, NEWER, Listing, Report, identity, newer_format, shortened
 from walrus.core.metadata.commands import STATE_NAMES
+from walrus.core.metadata.settings import settings_text
 from walrus.core.metadata.snapshot import Snapshot, SnapshotError, TopicRow
 from walrus.core.metadata.snapshot import decode as decode_body
 from walrus.core.storage.snapshotfile import FORMAT_VERSION, HEADER_BYTES, SNAPSHOT_MAGIC
@@ -80,11 +81,20 @@ def _describe(report: Report, snapshot: Snapshot, listing: Listing | None) -> No
             listing({"node": row.node, "content": shortened(row)})
         for topic in snapshot.topics:
             _list_topic(topic, listing)
+        for name, following in snapshot.deleted:
+            listing({"topic": name, "deleted_below_segment": following})
 
 
 def _list_topic(topic: TopicRow, listing: Listing) -> None:
-    listing({"topic": topic.name, "cursor": topic.cursor, "cursor_generation": topic.cursor_generation})
-    for number, segment in enumerate(topic.segments, 1):
+    listing(
+        {
+            "topic": topic.name,
+            "cursor": topic.cursor,
+            "cursor_generation": topic.cursor_generation,
+            "settings": settings_text(topic.settings),
+        }
+    )
+    for number, segment in enumerate(topic.segments, topic.first):
         listing(
             {
                 "segment": f"{topic.name}:{number}",

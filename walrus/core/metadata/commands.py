@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from walrus.core.peer import Member, TopicName
+from walrus.core.metadata.settings import DEFAULTS, TopicSettings
+from walrus.core.peer import Member, Natural, TopicName
 
 Writer = tuple[int, int, int]
 """(node id, storage id, incarnation): one process lifetime on one disk; the only one to write a segment."""
@@ -36,11 +37,17 @@ class RegisterNode(Command, frozen=True, array_like=True, tag="node"):
 
 
 class CreateTopic(Command, frozen=True, array_like=True, tag="topic"):
-    """Expects that the topic does not exist; opens its segment 1."""
+    """Expects that the topic does not exist, and that its first segment gets the number ``born`` (0: whichever).
+
+    That is 1, or where an earlier topic of this name was deleted the one after its last: segments of one name never
+    share a number, so nothing that is left of the old topic can be taken for the new one's, this command included.
+    """
 
     topic: TopicName
     writer: Writer
     members: tuple[Member, ...]
+    settings: TopicSettings = DEFAULTS
+    born: Natural = 0
 
 
 class BeginSealing(Command, frozen=True, array_like=True, tag="sealing"):
@@ -72,6 +79,8 @@ class Seal(Command, frozen=True, array_like=True, tag="seal"):
     next_writer: Writer
     next_members: tuple[Member, ...]
     cursor: tuple[int, int] | None
+    size_bytes: Natural = 0  # of the segment's file up to ``count``; 0: not known, or empty
+    sealed_ms: Natural = 0  # wall clock of the proposer, milliseconds since 1970; 0: not known
 
 
 class ChangeSet(Command, frozen=True, array_like=True, tag="set"):
@@ -109,7 +118,52 @@ class SetNodeState(Command, frozen=True, array_like=True, tag="nodestate"):
     state: Annotated[int, msgspec.Meta(ge=ACTIVE, le=LOST)]
 
 
-AnyCommand = RegisterNode | CreateTopic | BeginSealing | Seal | ChangeSet | CommitCursors | SetNodeState
+class ConfigureTopic(Command, frozen=True, array_like=True, tag="config"):
+    """Change those settings of a topic that are not None; yields version + 1 of its settings.
+
+    Expects the topic whose first segment ever was ``born``, and that version of its settings.
+    """
+
+    topic: TopicName
+    born: Natural
+    version: Natural
+    retention_ms: Natural | None = None
+    retention_bytes: Natural | None = None
+    retention_records: Natural | None = None
+
+
+class RemoveTopic(Command, frozen=True, array_like=True, tag="remove"):
+    """Delete a topic with all its segments. Expects the topic whose first segment ever was ``born``."""
+
+    topic: TopicName
+    born: Natural
+
+
+class TrimTopic(Command, frozen=True, array_like=True, tag="trim"):
+    """Delete the segments from ``first`` to before ``keep``, by retention.
+
+    Expects ``first`` to be the topic's first segment, and its settings to let all of them go at ``wall_ms``, the
+    proposer's wall clock: a limit that was raised meanwhile keeps them.
+    """
+
+    topic: TopicName
+    first: Natural
+    keep: Natural
+    wall_ms: Natural
+
+
+AnyCommand = (
+    RegisterNode
+    | CreateTopic
+    | BeginSealing
+    | Seal
+    | ChangeSet
+    | CommitCursors
+    | SetNodeState
+    | ConfigureTopic
+    | RemoveTopic
+    | TrimTopic
+)
 
 encode: Final = msgspec.msgpack.Encoder().encode
 _decoder: Final = msgspec.msgpack.Decoder(AnyCommand)

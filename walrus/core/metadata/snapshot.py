@@ -1,8 +1,8 @@
 """Snapshots of the replicated state: what replaying the log up to an index gives, as bytes (dissertation, chapter 5).
 
 The body is one msgpack array. The same log gives the same bytes on every node, so the bytes can be sent to any of them;
-dictionaries are kept in their order, which the log decided. What can be reckoned (numbers and bases of segments) is not
-stored, so that it cannot contradict the rest.
+dictionaries are kept in their order, which the log decided. What can be reckoned (numbers and bases of all segments but
+the first) is not stored, so that it cannot contradict the rest.
 """
 
 from typing import Annotated, Final
@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from walrus.core.metadata.commands import ACTIVE, LOST, SEALED
+from walrus.core.metadata.settings import DEFAULTS, TopicSettings
 from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment, Topic
 from walrus.core.peer import DECODE_ERRORS, Natural, TopicName
 from walrus.core.raft.membership import Membership
@@ -35,7 +36,7 @@ class NodeRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SegmentRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One segment; its number is its place in the topic, its base the sum of the counts before it."""
+    """One segment; its number and base follow from the topic's first ones and the segments before it."""
 
     writer: _Writer
     members: _Members
@@ -45,19 +46,33 @@ class SegmentRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     count: Natural
     recoverer: Natural
     recoverer_term: Natural
+    size_bytes: Natural = 0
+    sealed_ms: Natural = 0
 
 
 class TopicRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One topic: all its segments, the last of them not SEALED, and its cursor."""
+    """One topic: all its segments, the last of them not SEALED, and its cursor.
+
+    ``first`` and ``base``: number and absolute offset of the first segment that is left; ``born``: number of the first
+    one ever.
+    """
 
     name: TopicName
     cursor: Natural
     cursor_generation: Natural
     segments: Annotated[tuple[SegmentRow, ...], msgspec.Meta(min_length=1)]
+    born: Natural = 1
+    first: Natural = 1
+    base: Natural = 0
+    settings: TopicSettings = DEFAULTS
+    settings_version: Natural = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The state after the entry ``index`` (of ``term``) of the log of ``cluster``, and the members as of that entry."""
+    """The state after the entry ``index`` (of ``term``) of the log of ``cluster``, and the members as of that entry.
+
+    ``deleted``: topics that are no more, with the number that the first segment of the next one of that name gets.
+    """
 
     cluster: Natural
     index: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
@@ -65,6 +80,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     membership: Membership
     nodes: tuple[NodeRow, ...]
     topics: tuple[TopicRow, ...]
+    deleted: tuple[tuple[TopicName, Natural], ...] = ()
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
@@ -82,10 +98,22 @@ def take(metadata: Metadata, cluster: int, index: int, term: int, membership: Me
             NodeRow(n.node, n.storage, n.incarnation, n.address, n.client_address, n.state)
             for n in metadata.nodes.values()
         ),
-        tuple(
-            TopicRow(topic.name, topic.cursor, topic.cursor_generation, tuple(map(_row, topic.segments)))
-            for topic in metadata.topics.values()
-        ),
+        tuple(map(_topic_row, metadata.topics.values())),
+        tuple(metadata.deleted.items()),
+    )
+
+
+def _topic_row(topic: Topic) -> TopicRow:
+    return TopicRow(
+        topic.name,
+        topic.cursor,
+        topic.cursor_generation,
+        tuple(map(_row, topic.segments)),
+        topic.born,
+        topic.first.number,
+        topic.first.base,
+        topic.settings,
+        topic.settings_version,
     )
 
 
@@ -99,6 +127,8 @@ def _row(segment: Segment) -> SegmentRow:
         segment.count,
         segment.recoverer,
         segment.recoverer_term,
+        segment.size_bytes,
+        segment.sealed_ms,
     )
 
 
@@ -115,7 +145,12 @@ def decode(data: bytes) -> Snapshot:
         raise SnapshotError("it names a node twice")
     if len({row.name for row in snapshot.topics}) != len(snapshot.topics):
         raise SnapshotError("it names a topic twice")
+    gone = [name for name, _ in snapshot.deleted]
+    if len(dict.fromkeys(gone)) != len(gone) or any(row.name in gone for row in snapshot.topics):
+        raise SnapshotError("it names a topic twice, as one that was deleted")
     for topic in snapshot.topics:
+        if not 1 <= topic.born <= topic.first:
+            raise SnapshotError(f"topic {topic.name} has segments from {topic.first} on, and began with {topic.born}")
         open_at = next((place for place, row in enumerate(topic.segments, 1) if row.state != SEALED), 0)
         if open_at != len(topic.segments):
             raise SnapshotError(f"of topic {topic.name} only the last segment may be unsealed, and must be")
@@ -126,10 +161,14 @@ def restore(metadata: Metadata, snapshot: Snapshot) -> None:
     """Bring ``metadata``, which is at an earlier index of the same log, to the snapshot's state.
 
     In place, since the parts of a node hold on to topics and segments. What differs is among its changes, as if the
-    entries in between had been applied one by one: first the segments of each topic in order, then the nodes.
+    entries in between had been applied one by one: first the topics that are no more, then of each topic what was
+    removed and its segments in order, then the nodes.
     """
+    for name, next_number in snapshot.deleted:
+        _restore_deletion(metadata, name, next_number)
     for row in snapshot.topics:
         _restore_topic(metadata, row)
+    _reorder(metadata, snapshot)
     for node in snapshot.nodes:
         info = NodeInfo(node.node, node.storage, node.incarnation, node.address, node.client_address, node.state)
         if metadata.nodes.get(info.node) != info:
@@ -137,21 +176,48 @@ def restore(metadata: Metadata, snapshot: Snapshot) -> None:
             metadata.changes.append(Change("", 0, info.node))
 
 
+def _restore_deletion(metadata: Metadata, name: str, next_number: int) -> None:
+    if name in metadata.topics:
+        metadata.forget_topic(name, next_number)
+    elif metadata.deleted.get(name) != next_number:
+        metadata.deleted[name] = next_number
+        metadata.changes.append(Change(name, 0, below=next_number, deleted=True))
+
+
+def _reorder(metadata: Metadata, snapshot: Snapshot) -> None:
+    """The next snapshot of this node must be the same bytes as another's: its order is the log's, not of what came."""
+    metadata.deleted = dict(snapshot.deleted)
+    metadata.topics = {row.name: metadata.topics[row.name] for row in snapshot.topics}
+
+
 def _restore_topic(metadata: Metadata, row: TopicRow) -> None:
     topic = metadata.topics.get(row.name)
+    if topic is not None and topic.born != row.born:
+        metadata.forget_topic(row.name, row.born)
+        topic = None
     if topic is None:
-        topic = metadata.topics[row.name] = Topic(row.name, [], [])
+        topic = metadata.topics[row.name] = Topic(row.name, [], [], born=row.born)
+        metadata.deleted.pop(row.name, None)
+        if row.first > 1:
+            metadata.changes.append(Change(row.name, 0, below=row.first))
+    elif topic.first.number < row.first:
+        count = row.first - topic.first.number
+        del topic.segments[:count], topic.bases[:count]
+        metadata.changes.append(Change(row.name, 0, below=row.first))
     topic.cursor = row.cursor
     topic.cursor_generation = row.cursor_generation
-    base = 0
-    for number, wanted in enumerate(row.segments, 1):
-        if number > len(topic.segments):
+    topic.settings = row.settings
+    topic.settings_version = row.settings_version
+    base = row.base
+    for place, wanted in enumerate(row.segments):
+        number = row.first + place
+        if place >= len(topic.segments):
             topic.segments.append(Segment(number, wanted.writer, wanted.members, base))
             topic.bases.append(base)
             _update(topic.segments[-1], wanted)
             metadata.changes.append(Change(row.name, number))
-        elif _row(topic.segments[number - 1]) != wanted:
-            _update(topic.segments[number - 1], wanted)
+        elif _row(topic.segments[place]) != wanted:
+            _update(topic.segments[place], wanted)
             metadata.changes.append(Change(row.name, number))
         base += wanted.count
     metadata.unsealed[row.name] = topic.last
@@ -165,3 +231,5 @@ def _update(segment: Segment, row: SegmentRow) -> None:
     segment.count = row.count
     segment.recoverer = row.recoverer
     segment.recoverer_term = row.recoverer_term
+    segment.size_bytes = row.size_bytes
+    segment.sealed_ms = row.sealed_ms

@@ -1,8 +1,10 @@
 """The metadata machine: applies committed commands, the same on every node.
 
 ``apply`` returns "" for a command that took effect, else why it was refused; what changed is drained by the
-node as :class:`Change` values. Invariants: segments of a topic are numbered 1, 2, ... without a gap; all but
-the last are SEALED; a SEALED count never changes; an epoch never falls; ``bases[i]`` is the sum of the counts before.
+node as :class:`Change` values. Invariants: segments of a topic are numbered without a gap, and what is removed is
+removed from the front; no two segments of one name, topics of that name that were deleted included, ever have the same
+number; all but the last are SEALED; a SEALED count never changes; an epoch never falls; ``bases[i]`` is the sum of the
+counts before, those of removed segments included.
 """
 
 from bisect import bisect_right
@@ -19,12 +21,16 @@ from walrus.core.metadata.commands import (
     BeginSealing,
     ChangeSet,
     CommitCursors,
+    ConfigureTopic,
     CreateTopic,
     RegisterNode,
+    RemoveTopic,
     Seal,
     SetNodeState,
+    TrimTopic,
     Writer,
 )
+from walrus.core.metadata.settings import DEFAULTS, TopicSettings
 from walrus.core.peer import Member
 
 
@@ -60,35 +66,69 @@ class Segment(msgspec.Struct):
     count: int = 0
     recoverer: int = 0
     recoverer_term: int = 0
+    size_bytes: int = 0
+    sealed_ms: int = 0
 
 
 class Topic(msgspec.Struct):
-    """A chain of segments and the shared GET cursor (absolute offset of the next record to deliver)."""
+    """A chain of segments and the shared GET cursor (absolute offset of the next record to deliver).
+
+    ``born``, the number of its first segment ever, tells topics of one name from each other.
+    """
 
     name: str
     segments: list[Segment]
     bases: list[int]
     cursor: int = 0
     cursor_generation: int = 1
+    born: int = 1
+    settings: TopicSettings = DEFAULTS
+    settings_version: int = 0
+
+    @property
+    def first(self) -> Segment:
+        return self.segments[0]
 
     @property
     def last(self) -> Segment:
         return self.segments[-1]
 
     def segment(self, number: int) -> Segment | None:
-        return self.segments[number - 1] if 1 <= number <= len(self.segments) else None
+        place = number - self.segments[0].number
+        return self.segments[place] if 0 <= place < len(self.segments) else None
 
     def locate(self, offset: int) -> Segment:
-        """The segment that holds, or will hold, the record with this absolute offset."""
-        return self.segments[bisect_right(self.bases, offset) - 1]
+        """The segment that holds, or will hold, the record with this absolute offset; the first one if it is gone."""
+        return self.segments[max(0, bisect_right(self.bases, offset) - 1)]
+
+    def removable(self, wall_ms: int) -> int:
+        """Number of the first segment that the settings keep at this wall clock: those before it may go."""
+        settings, sealed = self.settings, self.segments[:-1]
+        if settings.retains_all:
+            return self.first.number
+        records = sum(segment.count for segment in sealed)
+        size_bytes = sum(segment.size_bytes for segment in sealed)
+        for segment in sealed:
+            records -= segment.count
+            size_bytes -= segment.size_bytes
+            aged = settings.retention_ms and segment.sealed_ms and segment.sealed_ms + settings.retention_ms <= wall_ms
+            spare_bytes = settings.retention_bytes and size_bytes >= settings.retention_bytes
+            if not (aged or spare_bytes or (settings.retention_records and records >= settings.retention_records)):
+                return segment.number
+        return self.last.number
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a command changed: a segment (also: a new topic's first one), or a node (topic empty)."""
+    """What a command changed: a segment (also: a new topic's first one), or a node (topic empty).
+
+    ``below``: the topic's segments below this number are gone; ``deleted``: with the topic that they were of.
+    """
 
     topic: str
     segment: int
     node: int = 0
+    below: int = 0
+    deleted: bool = False
 
 
 class Metadata:
@@ -98,6 +138,7 @@ class Metadata:
         self.nodes: dict[int, NodeInfo] = {}
         self.topics: dict[str, Topic] = {}
         self.unsealed: dict[str, Segment] = {}  # topic -> its last segment, OPEN or SEALING
+        self.deleted: dict[str, int] = {}  # name of a topic that is no more -> first number for its next one
         self.changes: list[Change] = []
 
     def apply(self, command: AnyCommand) -> str:
@@ -114,7 +155,18 @@ class Metadata:
             return self._change_set(command)
         if isinstance(command, SetNodeState):
             return self._set_node_state(command)
+        if isinstance(command, TrimTopic):
+            return self._trim_topic(command)
+        if isinstance(command, RemoveTopic):
+            return self._remove_topic(command)
+        if isinstance(command, ConfigureTopic):
+            return self._configure_topic(command)
         return self._register_node(command)
+
+    def is_gone(self, topic: str, number: int) -> bool:
+        """The segment was there and is no more. Once true this stays true, whatever becomes of the name."""
+        found = self.topics.get(topic)
+        return number < (found.first.number if found is not None else self.deleted.get(topic, 0))
 
     def drain(self) -> list[Change]:
         changes, self.changes = self.changes, []
@@ -143,11 +195,64 @@ class Metadata:
     def _create_topic(self, command: CreateTopic) -> str:
         if command.topic in self.topics:
             return f"topic {command.topic} exists"
-        segment = Segment(1, command.writer, command.members, base=0)
-        self.topics[command.topic] = Topic(command.topic, [segment], [0])
+        number = self.deleted.get(command.topic, 1)
+        if command.born not in (0, number):
+            return f"topic {command.topic} would begin with segment {number}, not {command.born}"
+        self.deleted.pop(command.topic, None)
+        segment = Segment(number, command.writer, command.members, base=0)
+        topic = Topic(command.topic, [segment], [0], born=number, settings=command.settings)
+        self.topics[command.topic] = topic
         self.unsealed[command.topic] = segment
-        self.changes.append(Change(command.topic, 1))
+        self.changes.append(Change(command.topic, number))
         return ""
+
+    def _topic_born(self, name: str, born: int) -> Topic | str:
+        topic = self.topics.get(name)
+        if topic is None or topic.born != born:
+            return f"topic {name} that began with segment {born} is no more"
+        return topic
+
+    def _configure_topic(self, command: ConfigureTopic) -> str:
+        topic = self._topic_born(command.topic, command.born)
+        if isinstance(topic, str):
+            return topic
+        if topic.settings_version != command.version:
+            return f"settings of {topic.name} have version {topic.settings_version}, not {command.version}"
+        named = {name: getattr(command, name) for name in TopicSettings.__struct_fields__}
+        changes = {name: value for name, value in named.items() if value is not None}
+        topic.settings = msgspec.structs.replace(topic.settings, **changes)
+        topic.settings_version += 1
+        return ""
+
+    def _remove_topic(self, command: RemoveTopic) -> str:
+        topic = self._topic_born(command.topic, command.born)
+        if isinstance(topic, str):
+            return topic
+        self.forget_topic(topic.name, topic.last.number + 1)
+        return ""
+
+    def forget_topic(self, name: str, next_number: int) -> None:
+        """The topic is no more; its next one begins with segment ``next_number``."""
+        del self.topics[name]
+        del self.unsealed[name]
+        self.deleted[name] = next_number
+        self.changes.append(Change(name, 0, below=next_number, deleted=True))
+
+    def _trim_topic(self, command: TrimTopic) -> str:
+        topic = self.topics.get(command.topic)
+        if topic is None or topic.first.number != command.first:
+            return f"segment {command.topic}:{command.first} is not the first one"
+        if not command.first < command.keep <= topic.removable(command.wall_ms):
+            return f"the settings of {command.topic} keep its segments before {command.keep}"
+        self.drop_segments(topic, command.keep)
+        return ""
+
+    def drop_segments(self, topic: Topic, keep: int) -> None:
+        """Remove the segments before ``keep``; a cursor below the earliest record moves to it."""
+        count = keep - topic.first.number
+        del topic.segments[:count], topic.bases[:count]
+        topic.cursor = max(topic.cursor, topic.first.base)
+        self.changes.append(Change(topic.name, 0, below=keep))
 
     def _expect(self, topic: str, number: int, state: int, epoch: int) -> Segment | str:
         found = self.topics.get(topic)
@@ -184,6 +289,8 @@ class Metadata:
         assert segment is topic.last
         segment.state = SEALED
         segment.count = command.count
+        segment.size_bytes = command.size_bytes
+        segment.sealed_ms = command.sealed_ms
         if segment.members != command.members:
             segment.members = command.members
             segment.version += 1

@@ -71,6 +71,7 @@ class FenceReply(Message, frozen=True, array_like=True, tag="sr", gc=False):
     epoch: Natural  # the fence that is durable here
     status: Natural  # ACCEPTED, FENCED (a higher one holds), UNTRUSTED
     length: Natural
+    size_bytes: Natural = 0  # of the file up to ``length``; 0: nothing, or from a node that does not say
 
 
 class Repair(Message, frozen=True, array_like=True, tag="sp", gc=False):

@@ -26,6 +26,7 @@ from walrus.core.peer import Member
 from walrus.core.raft.output import LEADER
 from walrus.core.raft.raft import Raft
 from walrus.core.segment.messages import ACCEPTED, UNTRUSTED, Fence, FenceReply, Repair
+from walrus.core.wallclock import WallClock
 
 RESEND_NS: Final = 100 * MS
 SPARES_AFTER_NS: Final = 300 * MS
@@ -44,6 +45,7 @@ class Recovery(msgspec.Struct):
     sent_ns: int
     lengths: dict[Member, int]
     untrusted: list[Member]
+    sizes: dict[int, int]  # durable length -> bytes of a file of that length, the same for every copy
     tail: int = -1
     proposed: bool = False
     reported: bool = False
@@ -75,12 +77,15 @@ def _nodes(members: Sequence[Member]) -> str:
 class Recoveries:
     """Runs on every node, acts only while it leads Raft."""
 
-    def __init__(self, out: Outbox, config: NodeConfig, metadata: Metadata, raft: Raft, leases: LeaseTable) -> None:
+    def __init__(
+        self, out: Outbox, config: NodeConfig, metadata: Metadata, raft: Raft, leases: LeaseTable, wall: WallClock
+    ) -> None:
         self._out = out
         self._config = config
         self._metadata = metadata
         self._raft = raft
         self._leases = leases
+        self._wall = wall
         self._running: dict[tuple[str, int], Recovery] = {}
         self.count = 0  # recoveries that this node began
         self._begun: dict[tuple[str, int], tuple[int, int]] = {}  # -> (epoch expected, term) of the proposal
@@ -139,7 +144,7 @@ class Recoveries:
         if segment.state != SEALING or not ours or self._raft.role is not LEADER:
             return
         members = segment.members
-        recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, [])
+        recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, [], {})
         self._running[key] = recovery
         self.count += 1
         self._out.log(
@@ -149,6 +154,12 @@ class Recoveries:
         for member in members:
             self._out.send(member[0], Fence(topic, segment.number, segment.epoch))
 
+    def removed(self, topic: str, below: int) -> None:
+        """The topic's segments below a number are gone: there is nothing to recover."""
+        for key in [key for key in (*self._running, *self._begun) if key[0] == topic and key[1] < below]:
+            self._running.pop(key, None)
+            self._begun.pop(key, None)
+
     def answered(self, sender: Member, message: FenceReply, now_ns: int) -> None:
         recovery = self._running.get((message.topic, message.segment))
         if recovery is None or message.epoch != recovery.epoch:
@@ -157,6 +168,7 @@ class Recoveries:
             return
         if message.status == ACCEPTED and sender not in recovery.untrusted:
             recovery.lengths[sender] = max(recovery.lengths.get(sender, 0), message.length)
+            recovery.sizes[message.length] = max(recovery.sizes.get(message.length, 0), message.size_bytes)
         elif message.status == UNTRUSTED:
             recovery.lengths.pop(sender, None)  # it may have answered, and lost its copy since
             if sender not in recovery.untrusted:
@@ -255,6 +267,7 @@ class Recoveries:
         command = Seal(
             recovery.topic, recovery.segment.number, SEALING, recovery.epoch, recovery.tail, recovery.members,
             successor.writer, following, None,
+            recovery.sizes.get(recovery.tail, 0), self._wall.milliseconds(now_ns),
         )  # fmt: skip
         recovery.proposed = bool(self._raft.propose(encode(command), now_ns))
         assert recovery.segment.state != OPEN

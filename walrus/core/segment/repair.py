@@ -112,6 +112,14 @@ class Repairs:
         if not replica.complete and (self._out.node_id, self._out.storage_id) in segment.members:
             self._short[key] = None
 
+    def removed(self, topic: str, below: int) -> None:
+        """The topic's segments below a number are gone: there is nothing to copy."""
+        for known in (self._pulls, self._short, self._holds):
+            for key in [key for key in known if key[0] == topic and key[1] < below]:
+                self._end(key)
+                self._short.pop(key, None)
+                self._holds.pop(key, None)
+
     def tick(self, now_ns: int) -> None:
         """Start background repairs, ask again where no answer came."""
         for key, pull in list(self._pulls.items()):

@@ -4,6 +4,7 @@ Rules (dense replicas): a batch is admitted at exactly the length; a duplicate i
 nothing below the fenced epoch is admitted or acknowledged from the receipt of the fence on.
 """
 
+import re
 from typing import Final
 
 from walrus.core.actions import Write
@@ -19,9 +20,17 @@ LOST: Final = 3  # missing or corrupt: "unknown", in no quorum until repaired
 Key = tuple[str, int]
 """(topic, segment number)."""
 
+_SEGMENT_PATH: Final = re.compile(r"user_data/([A-Za-z0-9._-]{1,200}):([1-9][0-9]{0,18})\.wal")
+
 
 def segment_path(key: Key) -> str:
     return f"user_data/{key[0]}:{key[1]}.wal"
+
+
+def segment_key(path: str) -> Key | None:
+    """The segment whose file has this path; None for any other file."""
+    found = _SEGMENT_PATH.fullmatch(path)
+    return (found[1], int(found[2])) if found is not None else None
 
 
 class Replica:
@@ -68,6 +77,11 @@ class Replica:
     def length(self) -> int:
         """Records admitted."""
         return self.index.length
+
+    @property
+    def durable_bytes(self) -> int:
+        """Size of the file up to ``durable_length``."""
+        return self.appender.durable_end if self.appender is not None and self.durable_length else 0
 
     def opened(self, index: BlockIndex, tokens: Tokens) -> None:
         """The file was read (or is known to be empty): go on behind its last sound block."""
@@ -130,6 +144,14 @@ class Replica:
         self.appender.give_up()
         self.index.truncate(self.durable_length)
         self._flying_length = self.durable_length
+
+    def abandon(self) -> bool:
+        """The segment is gone: nobody is answered any more. True once nothing is under way for this copy."""
+        self.ack_to.clear()
+        self.fence_waiters.clear()
+        if self.appender is not None:
+            self.appender.set_aside()
+        return self.state != READING and not self.held_token and (self.appender is None or self.appender.idle)
 
     @property
     def settled(self) -> bool:

@@ -22,7 +22,7 @@ from walrus.core.segment.messages import (
     FenceReply,
 )
 from walrus.core.segment.opener import Opener
-from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica
+from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica, segment_key
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import BlockIndex, BlockInfo, encode_header, split_blocks
 from walrus.core.storage.catalogue import (
@@ -55,6 +55,7 @@ class ReplicaStore:
         self.opener = Opener(out, tokens, files)
         self.cache = BlockCache(64 << 20)
         self.replicas: dict[Key, Replica] = {}
+        self._numbers: dict[str, dict[int, None]] = {}  # topic -> segments with a copy, or a file from before
         self.progressed: dict[Key, None] = {}
         self._dirty: dict[Key, None] = {}
         self.full = False  # this disk: nothing is taken from other nodes
@@ -64,18 +65,24 @@ class ReplicaStore:
         self._queued: dict[Key, list[tuple[int, Append | Fence]]] = {}
         self._notes: dict[int, list[tuple[Replica, int, int]]] = {}  # catalogue token -> (copy, what was noted, value)
         for key, copy in (known.copies if known else {}).items():
-            replica = self.replicas[key] = Replica(key, UNREAD)
+            replica = self._add(key)
             replica.fence_epoch = replica.fence_durable = copy.fence_epoch
             replica.held = copy.held
             replica.version = replica.held_version = copy.version
             replica.complete = copy.complete and (replica.path in files or not copy.held)
+        for found in map(segment_key, files):
+            if found is not None:
+                self._numbers.setdefault(found[0], {})[found[1]] = None
+
+    def _add(self, key: Key) -> Replica:
+        replica = self.replicas[key] = Replica(key, UNREAD)
+        self._numbers.setdefault(key[0], {})[key[1]] = None
+        return replica
 
     def get(self, key: Key) -> Replica:
         """The copy of this segment; an empty one if there is none yet."""
         replica = self.replicas.get(key)
-        if replica is None:
-            replica = self.replicas[key] = Replica(key, UNREAD)
-        return replica
+        return replica if replica is not None else self._add(key)
 
     def segment(self, key: Key) -> Segment | None:
         topic = self._metadata.topics.get(key[0])
@@ -89,6 +96,9 @@ class ReplicaStore:
 
     def append(self, sender: int, message: Append) -> None:
         """A writer's batch, or its probe."""
+        if self._metadata.is_gone(message.topic, message.segment):
+            self._out.send(sender, AppendAck(message.topic, message.segment, message.epoch, CLOSED, 0, 0, 0))
+            return
         replica = self.get((message.topic, message.segment))
         if not self.open(replica):
             self._queued.setdefault(replica.key, []).append((sender, message))
@@ -156,6 +166,8 @@ class ReplicaStore:
 
     def fence(self, sender: int, message: Fence) -> None:
         """Promise to admit and acknowledge nothing below the epoch; answered once that is durable."""
+        if self._metadata.is_gone(message.topic, message.segment):
+            return  # whoever asks will see that too
         replica = self.get((message.topic, message.segment))
         if not self.open(replica):
             self._queued.setdefault(replica.key, []).append((sender, message))
@@ -177,8 +189,9 @@ class ReplicaStore:
 
     def answer_fence(self, to: int, replica: Replica, status: int) -> None:
         epoch = replica.fence_epoch if status == FENCED else replica.fence_durable
-        length = replica.durable_length if replica.state != LOST else 0
-        self._out.send(to, FenceReply(*replica.key, epoch, status, length))
+        lost = replica.state == LOST
+        length, size_bytes = (0, 0) if lost else (replica.durable_length, replica.durable_bytes)
+        self._out.send(to, FenceReply(*replica.key, epoch, status, length, size_bytes))
 
     def _answer_fences(self, replica: Replica) -> None:
         if not replica.fence_waiters or not replica.settled:
@@ -345,6 +358,21 @@ class ReplicaStore:
             if segment.count:
                 self.opener.cut(replica, segment.count)
 
+    def removed(self, topic: str, below: int) -> None:
+        """The topic's segments below a number are gone: so are this disk's copies, those it never noted included."""
+        for number in sorted(number for number in self._numbers.get(topic, ()) if number < below):
+            self.drop_gone(self.get((topic, number)))
+
+    def drop_gone(self, replica: Replica) -> bool:
+        """Delete a copy of a segment that is gone, now or once nothing is under way for it; False for any other."""
+        if not self._metadata.is_gone(*replica.key):
+            return False
+        self._queued.pop(replica.key, None)
+        self._dirty.pop(replica.key, None)
+        if replica.abandon():
+            self._give_up(replica)
+        return True
+
     def reset(self, replica: Replica) -> None:
         """Give up a lost copy of a SEALED segment, to be filled again from a peer.
 
@@ -376,22 +404,34 @@ class ReplicaStore:
         self._catalogue.append(encode_record(Incomplete(*replica.key)))
 
     def _drop(self, replica: Replica) -> None:
+        if replica.state == UNREAD or replica.settled:
+            self._give_up(replica)
+
+    def _give_up(self, replica: Replica) -> None:
         if replica.state == UNREAD and not replica.held and not self.opener.has_file(replica):
-            del self.replicas[replica.key]
-        elif replica.state == UNREAD or replica.settled:
-            replica.state = READING
-            replica.complete = False
-            self._catalogue.append(encode_record(Dropped(*replica.key)))
-            token = self._tokens.take()
-            self._deletes[token] = replica
-            self._out.add(Delete(replica.path, token))
+            self._forget(replica)
+            return
+        replica.state = READING
+        replica.complete = False
+        self._catalogue.append(encode_record(Dropped(*replica.key)))
+        token = self._tokens.take()
+        self._deletes[token] = replica
+        self._out.add(Delete(replica.path, token))
+
+    def _forget(self, replica: Replica) -> None:
+        topic, number = replica.key
+        del self.replicas[replica.key]
+        numbers = self._numbers[topic]
+        del numbers[number]
+        if not numbers:
+            del self._numbers[topic]
 
     def _deleted(self, token: int) -> bool:
         replica = self._deletes.pop(token, None)
         if replica is None:
             return False
         self.opener.forget_file(replica)
-        del self.replicas[replica.key]
+        self._forget(replica)
         self._take_queued(replica.key)
         self.progressed[replica.key] = None  # reads that waited for this copy go elsewhere
         return True

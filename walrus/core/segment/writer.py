@@ -265,13 +265,16 @@ class SegmentWriter:
         """The replica set may be improved: while there is more to write, or what was written finds no quorum."""
         return not self.joint and (self.state == WRITING or (self.state == DRAINING and bool(self.in_flight)))
 
-    def propose_seal(self, successor: NodeInfo, members: tuple[Member, ...], cursor: tuple[int, int] | None) -> Seal:
+    def propose_seal(
+        self, successor: NodeInfo, members: tuple[Member, ...], cursor: tuple[int, int] | None, wall_ms: int
+    ) -> Seal:
         """The command that seals this segment at its length; from now on nothing is acknowledged."""
         assert self.ready_to_seal
         assert self.acked == self.length
         self.state = PROPOSED
         return Seal(
-            *self.key, OPEN, self.epoch, self.length, self.members, successor.writer, members, cursor
+            *self.key, OPEN, self.epoch, self.length, self.members, successor.writer, members, cursor,
+            self._size if self.length else 0, wall_ms,
         )  # fmt: skip
 
     def begin_change(self, members: tuple[Member, ...]) -> None:

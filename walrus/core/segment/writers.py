@@ -2,7 +2,7 @@
 
 from heapq import nlargest
 
-from walrus.core.config import NodeConfig
+from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
@@ -70,6 +70,17 @@ class Writers:
     def put(self, writer: SegmentWriter, pending: Pending) -> None:
         writer.put(pending)
         self.active[writer.key] = None
+
+    def removed(self, topic: str, below: int, now_ns: int) -> None:
+        """The topic's segments below a number are gone: what was sent is unknown, what was not moves on."""
+        for key in [key for key in self._writers if key[0] == topic and key[1] < below]:
+            writer = self._writers.pop(key)
+            self._cursors.disown(*key)
+            self._draining_since.pop(key, None)
+            writer.sealed()
+            self._withdraw(key)
+            self._collect(writer)
+        self._cursors.trimmed(topic, now_ns)
 
     def changed(self, topic: str, segment: Segment) -> None:
         """The metadata of this segment moved."""
@@ -150,7 +161,7 @@ class Writers:
                 self._propose(writer, writer.propose_change())
             if writer.state == DRAINING:
                 self._draining_since.setdefault(key, now_ns)
-                self._seal(writer, now_ns)
+                self._seal(writer, now_ns, wall_ns)
 
     def _rolled(self, key: Key, now_ns: int) -> None:
         since_ns = self._draining_since.pop(key, None)
@@ -203,7 +214,7 @@ class Writers:
         if wanted is not None and (self._me[0], self._me[1]) in wanted and wanted != writer.changing:
             writer.begin_change(wanted)
 
-    def _seal(self, writer: SegmentWriter, now_ns: int) -> None:
+    def _seal(self, writer: SegmentWriter, now_ns: int, wall_ns: int) -> None:
         if not writer.ready_to_seal or not self._cursors.freeze(writer.key[0], now_ns):
             return
         nodes, voters, live = self._metadata.nodes, self._voters(), self._liveness.live
@@ -213,7 +224,8 @@ class Writers:
         if successor is None:
             return
         members = choose_members(nodes, voters, live, successor, self._config.target_replicas)
-        self._propose(writer, writer.propose_seal(successor, members, self._cursors.frozen(writer.key[0])))
+        cursor = self._cursors.frozen(writer.key[0])
+        self._propose(writer, writer.propose_seal(successor, members, cursor, max(0, wall_ns // MS)))
 
     def _propose(self, writer: SegmentWriter, command: AnyCommand | None) -> None:
         if command is not None:

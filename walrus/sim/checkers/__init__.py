@@ -2,30 +2,58 @@
 
 from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
+from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.meters import Meters
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
 from walrus.sim.checkers.records import check_records
+from walrus.sim.checkers.removals import Removals
 from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
 from walrus.sim.checkers.replicated_state import ReplicatedState
 from walrus.sim.checkers.sealed_counts import SealedCounts
 from walrus.sim.cluster import Checker, Cluster
 from walrus.sim.history import History
 
-__all__ = ["check_history", "node_checkers"]
+__all__ = ["check_deletions", "check_history", "node_checkers", "removed_from_all", "removed_records"]
 
 
 def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    return [Departures(), RaftLogs(), state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
+    logs = RaftLogs(Removals(cluster))
+    return [Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
 
 
-def check_history(history: History, scans: dict[str, list[bytes]], drained: bool) -> None:
-    """Check what clients saw against the records of each topic at the end (see :func:`check_reads`)."""
+def removed_records(cluster: Cluster, topic: str, born: int) -> list[bytes] | None:
+    """What retention removed of a topic, from its first record on; None where that is not known."""
+    logs = [checker for checker in cluster.checkers if isinstance(checker, RaftLogs)]
+    removals = logs[0].removals if logs else None
+    return removals.records.get((topic, born), []) if removals is not None else []
+
+
+def removed_from_all(cluster: Cluster, topic: str) -> list[bytes] | None:
+    """What retention removed of all topics of a name, in no order; None where that is not known."""
+    logs = [checker for checker in cluster.checkers if isinstance(checker, RaftLogs)]
+    found: list[bytes] = []
+    for removals in [checker.removals for checker in logs if checker.removals is not None]:
+        for (name, _), records in removals.records.items():
+            if name == topic:
+                if records is None:
+                    return None
+                found += records
+    return found
+
+
+def check_history(
+    history: History, scans: dict[str, list[bytes]], drained: bool, removed: dict[str, int] | None = None
+) -> None:
+    """Check what clients saw against the records of each topic at the end (see :func:`check_reads`).
+
+    ``removed``: how many records at the start of a scan are there no more, because retention removed them.
+    """
     for topic, scan in scans.items():
         check_records(topic, history, scan)
-        check_reads(topic, history, scan, drained)
+        check_reads(topic, history, scan, drained, (removed or {}).get(topic, 0))

@@ -13,12 +13,13 @@ class CursorBounds:
     """Watches the committed cursor in every node's state, and the cursors that writers keep."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, int, str], tuple[int, int]] = {}  # node, life, topic -> generation, offset
+        self._seen: dict[tuple[int, int, str, int], tuple[int, int]] = {}
+        """node, life, topic, number of its first segment ever -> generation, offset"""
         self._handed_out: dict[tuple[int, str], int] = {}  # node, topic -> offset
 
     def topic(self, host: Host, topic: Topic) -> None:
         """A node's state changed, and says this of a topic."""
-        key = (host.node_id, host.life, topic.name)
+        key = (host.node_id, host.life, topic.name, topic.born)
         now = (topic.cursor_generation, topic.cursor)
         before = self._seen.get(key, (0, 0))
         if now == before:

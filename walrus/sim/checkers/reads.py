@@ -14,20 +14,24 @@ from walrus.sim.history import DONE, EMPTY_REPLY, FAILED, History, Operation
 from walrus.sim.world import Violation
 
 
-def check_reads(topic: str, history: History, scan: list[bytes], drained: bool) -> None:
+def check_reads(topic: str, history: History, scan: list[bytes], drained: bool, removed: int = 0) -> None:
     """Raise :class:`Violation` unless every read of the history fits the scan at the end.
 
+    ``removed``: so many records at the start of the scan are there no more; the cursor may have passed over them.
     ``drained``: at the end GETs were sent until nothing more came, for longer than a delivery can be pending.
     """
     positions = {payload: position for position, payload in enumerate(scan) if payload}
     known = established(history, topic, positions)
     _check_unknown_topic(topic, history)
     for op in history.of_topic(topic, "FETCH"):
-        _check_fetch(op, scan, known, history.stale_allowed)
+        if op.segment == 1:
+            _check_fetch(op, scan, known, history.stale_allowed)
+        elif op.outcome == DONE and op.delivered and op.delivered not in positions:
+            raise Violation(f"read of a record that is not there: {op}")
     gets = history.of_topic(topic, "GET")
-    delivered = _check_gets(gets, positions, known, history.stale_allowed)
+    delivered = _check_gets(gets, positions, known, None if history.stale_allowed else removed)
     if drained:
-        _check_all_delivered(topic, gets, scan, delivered)
+        _check_all_delivered(topic, gets, scan, delivered | set(range(removed)))
 
 
 def _check_fetch(op: Operation, scan: list[bytes], known: Established, stale_allowed: bool) -> None:
@@ -40,9 +44,9 @@ def _check_fetch(op: Operation, scan: list[bytes], known: Established, stale_all
 
 
 def _check_gets(
-    gets: list[Operation], positions: dict[bytes, int], known: Established, stale_allowed: bool
+    gets: list[Operation], positions: dict[bytes, int], known: Established, removed: int | None
 ) -> set[int]:
-    """Check each GET by itself; returns the positions delivered."""
+    """Check each GET by itself; returns the positions delivered. ``removed`` None: EMPTY may be stale."""
     delivered: set[int] = set()
     times = [op.sent_ns for op in gets]
     for op in gets:
@@ -50,9 +54,9 @@ def _check_gets(
             if op.delivered not in positions:
                 raise Violation(f"read of a record that is not there: {op}")
             delivered.add(positions[op.delivered])
-        elif op.outcome == EMPTY_REPLY and not stale_allowed:
+        elif op.outcome == EMPTY_REPLY and removed is not None:
             others = sum(time <= op.done_ns for time in times) - 1
-            if known.before(op.sent_ns) >= others:
+            if known.before(op.sent_ns) >= others + removed:
                 raise Violation(f"stale EMPTY: {op}; more records were known than other GETs had been sent")
     return delivered
 

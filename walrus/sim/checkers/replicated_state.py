@@ -36,8 +36,8 @@ class ReplicatedState:
             return
         for name, topic in state.topics.items():
             key = (host.node_id, host.life, name)
-            start = self._first_unsealed.get(key, 0)
-            self._first_unsealed[key] = len(topic.segments) - 1
+            start = max(0, self._first_unsealed.get(key, 0) - topic.first.number)
+            self._first_unsealed[key] = topic.last.number
             self._look(host, topic, start)
 
     def on_crash(self, host: Host) -> None:

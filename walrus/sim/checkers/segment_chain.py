@@ -1,4 +1,4 @@
-"""The segments of a topic are one chain: numbered from 1 without a gap, all but the last SEALED, each based on the sum
+"""The segments of a topic are one chain: numbered without a gap, all but the last SEALED, each based on the sum
 of the counts before it.
 """
 
@@ -14,8 +14,10 @@ def check_chain(host: Host, topic: str, segments: list[Segment], start: int) -> 
     for index in range(start, len(segments)):
         segment = segments[index]
         where = f"node {host.node_id}: segment {topic}:{segment.number}"
-        if segment.number != index + 1 or segment.base != base:
-            raise Violation(f"metadata: {where} stands at place {index + 1} with base {segment.base}, not {base}")
+        if segment.number != segments[0].number + index or segment.base != base:
+            raise Violation(
+                f"metadata: {where} is {index} behind {segments[0].number}, with base {segment.base}, not {base}"
+            )
         if segment.state == SEALED:
             base += segment.count
         elif index != len(segments) - 1:

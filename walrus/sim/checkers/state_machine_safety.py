@@ -50,7 +50,7 @@ class StateMachineSafety:
 
     def ended(self, host: Host, applied: int, state: Metadata) -> None:
         """A node ends with this state."""
-        encoded = msgspec.msgpack.encode((state.topics, state.nodes))
+        encoded = msgspec.msgpack.encode((state.topics, state.nodes, state.deleted))
         if self._states.setdefault(applied, encoded) != encoded:
             raise Violation(
                 f"state machine safety: node {host.node_id} and another node applied everything up to index "

@@ -11,16 +11,24 @@ if TYPE_CHECKING:
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True):
-    """One request. ``payload`` (of a PUT) has one character per byte; ``offset`` is for a FETCH from segment 1."""
+    """One request. ``payload`` (of a PUT; of CREATE and SET the settings) has one character per byte; ``segment`` and
+    ``offset`` are for a FETCH.
+    """
 
     verb: str
     topic: str = ""
     payload: str = ""
     offset: int = 0
+    segment: int = 1
 
     def __str__(self) -> str:
         shown = self.payload if len(self.payload) <= 24 else f"{self.payload[:16]}... ({len(self.payload)} bytes)"
-        what = {"PUT": f" {shown!r}", "FETCH": f" 1 {self.offset}"}.get(self.verb, "")
+        what = {
+            "PUT": f" {shown!r}",
+            "CREATE": f" {shown}",
+            "SET": f" {shown}",
+            "FETCH": f" {self.segment} {self.offset}",
+        }.get(self.verb, "")
         return f"{self.verb} {self.topic}{what}".rstrip()
 
 

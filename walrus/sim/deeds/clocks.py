@@ -66,7 +66,7 @@ class SetCalendar(_OfClock, frozen=True, tag="set calendar"):
 
     def apply(self, cluster: "Cluster") -> None:
         """Set it."""
-        cluster.host(self.node).clock.wall_offset_ns = self.offset_ns
+        cluster.host(self.node).clock.set_calendar(self.offset_ns)
 
     def __str__(self) -> str:
         return f"calendar of node {self.node} is wrong by {ms(self.offset_ns)}"

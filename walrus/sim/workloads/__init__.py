@@ -1,6 +1,7 @@
 """How clients behave, one manner in each module; :mod:`walrus.sim.workload` gives each client of a run one of them."""
 
 from walrus.sim.workloads.bulk import Bulk
+from walrus.sim.workloads.churner import Churner
 from walrus.sim.workloads.consumer import Consumer
 from walrus.sim.workloads.hot_topic import HotTopic
 from walrus.sim.workloads.mixed import Mixed
@@ -12,4 +13,4 @@ from walrus.sim.workloads.worker import Worker
 
 MANNERS: tuple[type[Worker], ...] = (Mixed, Reader, Consumer, HotTopic, Storm, SlowReader, Wanderer, Bulk)
 
-__all__ = ["MANNERS", "Mixed", "Worker"]
+__all__ = ["MANNERS", "Churner", "Mixed", "Worker"]

@@ -37,6 +37,7 @@ class Worker(ABC):
         self._registered = 0
         self._world = cluster.world
         self._quiet_ns = cluster.setup.quiet_ns
+        self._kept, self._retention = cluster.setup.kept_names, cluster.setup.retention
 
     def start(self) -> None:
         """Begin a little later."""
@@ -84,7 +85,9 @@ class Worker(ABC):
     def _register(self) -> None:
         """Everyone sees to it that all topics exist, one by one."""
         self._registered += 1
-        self.client.request([Request("REGISTER", self.topics[self._registered - 1])])
+        topic = self.topics[self._registered - 1]
+        verb = "CREATE" if topic in self._kept else "REGISTER"
+        self.client.request([Request(verb, topic, self._retention if verb == "CREATE" else "")])
 
     def _is_quiet(self) -> bool:
         return any(start <= self._world.now_ns < end for start, end in self._quiet_ns)
