@@ -2,6 +2,7 @@
 
 from fuzz.planted.bug import Bug, Edit
 from walrus.core.node import Node
+from walrus.core.segment.answers import Answers
 from walrus.core.segment.opener import Opener
 from walrus.core.segment.repair import Repairs
 from walrus.core.segment.replica import Replica
@@ -88,12 +89,12 @@ BUGS = (
         True,
         (
             Edit(
-                ReplicaStore._answer_fences,
+                Answers.fences,
                 "elif epoch <= replica.fence_durable:",
                 "elif epoch <= replica.fence_epoch:",
             ),
             Edit(
-                ReplicaStore.answer_fence,
+                Answers.fence,
                 "epoch = replica.fence_epoch if status == FENCED else replica.fence_durable",
                 "epoch = replica.fence_epoch",
             ),
@@ -123,7 +124,7 @@ BUGS = (
         True,
         (
             Edit(Opener.open, "elif replica.held:", "elif not replica.path:"),
-            Edit(ReplicaStore._answer_fences, "UNTRUSTED if replica.state == LOST else ACCEPTED", "ACCEPTED"),
+            Edit(Answers.fences, "UNTRUSTED if replica.state == LOST else ACCEPTED", "ACCEPTED"),
         ),
     ),
     Bug(
@@ -148,7 +149,7 @@ BUGS = (
         "BookKeeper pull request 4701",
         True,
         (
-            Edit(ReplicaStore._answer_fences, " or not replica.settled", ""),
+            Edit(Answers.fences, " or not replica.settled", ""),
             Edit(ReplicaStore.fence, "        replica.ack_to.clear()\n", ""),
         ),
     ),
@@ -161,11 +162,11 @@ BUGS = (
         (
             Edit(
                 ReplicaStore.append,
-                "    if not new:\n        self._acknowledge(replica)",
-                "    self._acknowledge(replica)",
+                "    if not new:\n        self.answers.acknowledge(replica)",
+                "    self.answers.acknowledge(replica)",
             ),
-            Edit(ReplicaStore._acknowledge, _NOTE_FIRST, "    if not replica.ack_to:\n"),
-            Edit(ReplicaStore._acknowledge, "length, fence = replica.durable_length", "length, fence = replica.length"),
+            Edit(Answers.acknowledge, _NOTE_FIRST, "    if not replica.ack_to:\n"),
+            Edit(Answers.acknowledge, "length, fence = replica.durable_length", "length, fence = replica.length"),
         ),
     ),
     Bug(
@@ -174,7 +175,7 @@ BUGS = (
         "The catalogue notes a copy, and the set it is held under, after the acknowledgement instead of before.",
         "own: found while Walrus was written",
         False,
-        (Edit(ReplicaStore._acknowledge, _NOTE_FIRST, "    if not replica.ack_to:\n"),),
+        (Edit(Answers.acknowledge, _NOTE_FIRST, "    if not replica.ack_to:\n"),),
     ),
     Bug(
         "spare-drops-fence",

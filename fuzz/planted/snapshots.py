@@ -154,7 +154,7 @@ BUGS = (
         "After an installation the state is new, and the parts that follow it entry by entry are not told.",
         "own",
         False,
-        (Edit(Running._restore, "self._changed(self.metadata.drain(), now_ns)", "self.metadata.drain()"),),
+        (Edit(Running._restore, "spread(self, self.metadata.drain(), now_ns)", "self.metadata.drain()"),),
     ),
     Bug(
         "unfinished-file-shows-through",

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from walrus.core.actions import Change as FileChange
+from walrus.core.changes import spread
 from walrus.core.clients import ClientSessions
 from walrus.core.codec import AnyMessage
 from walrus.core.config import Deadline, NodeConfig
@@ -19,9 +20,9 @@ from walrus.core.joining import Joining
 from walrus.core.lease import Lease, LeaseTable
 from walrus.core.leaving import Leaving
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.commands import ACTIVE, SEALED, RegisterNode, encode
+from walrus.core.metadata.commands import ACTIVE, RegisterNode, encode
 from walrus.core.metadata.snapshot import Snapshot, restore
-from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment
+from walrus.core.metadata.state import Metadata, NodeInfo
 from walrus.core.meters import LoopMeter
 from walrus.core.operators import Operators
 from walrus.core.outbox import Outbox
@@ -235,7 +236,7 @@ class Running:
         for entry in output.committed:
             reason = self.group.apply(entry, self.metadata)
             self.proposals.committed(entry.index, entry.term, reason)
-            self._changed(self.metadata.drain(), now_ns)
+            spread(self, self.metadata.drain(), now_ns)
         if output.committed:
             self.group.take_snapshot(self.metadata, now_ns)
         for ticket, index in output.reads:
@@ -247,40 +248,7 @@ class Running:
         """Be as if the entries up to the snapshot's had been applied here."""
         restore(self.metadata, snapshot)
         self.proposals.skipped(snapshot.index)
-        self._changed(self.metadata.drain(), now_ns)
-
-    def _changed(self, changes: list[Change], now_ns: int) -> None:
-        for change in changes:
-            if change.below:
-                self.removal.apply(change, now_ns)
-            elif change.segment:
-                self.writers.changed(change.topic, self._segment(change))
-        for change in changes:
-            if change.node:
-                self.group.address_changed(self.metadata.nodes[change.node])
-                self.upkeep.look_soon()
-                continue
-            if change.below:
-                continue
-            key, segment = (change.topic, change.segment), self._segment(change)
-            self.recoveries.changed(change.topic, segment, now_ns)
-            self.upkeep.changed(change.topic, segment)
-            self.puts.changed(change.topic, segment)
-            if segment.state == SEALED:
-                self.repairs.sealed(key, segment)
-            replica = self.store.replicas.get(key)
-            if replica is not None:
-                self.store.reconcile(replica, segment)
-        for change in changes:
-            if change.segment and change.segment == self.metadata.topics[change.topic].first.number:
-                self.service.topic_known(change.topic, now_ns)
-        if changes:
-            self.gets.changed(now_ns)
-
-    def _segment(self, change: Change) -> Segment:
-        segment = self.metadata.topics[change.topic].segment(change.segment)
-        assert segment is not None
-        return segment
+        spread(self, self.metadata.drain(), now_ns)
 
     def _carry(self, now_ns: int) -> bool:
         """Move what one part left for another; False if there was nothing."""

@@ -72,7 +72,7 @@ class Repairs:
         if replica.state != READY or replica.fence_durable != message.epoch:
             return
         if replica.fence_epoch > message.epoch:
-            self._store.answer_fence(sender, replica, FENCED)
+            self._store.answers.fence(sender, replica, FENCED)
             return
         pull = self._pulls.get(key)
         if pull is None or pull.epoch != message.epoch or pull.source != message.source:
@@ -177,7 +177,7 @@ class Repairs:
             if replica.settled:
                 self._end(key)
                 if pull.epoch:
-                    self._store.answer_fence(pull.requester, replica, ACCEPTED)
+                    self._store.answers.fence(pull.requester, replica, ACCEPTED)
         elif not pull.rid and replica.state == READY and replica.length == replica.durable_length:
             self._ask(pull, now_ns)
 

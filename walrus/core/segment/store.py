@@ -9,31 +9,14 @@ from walrus.core.actions import Change, Delete, Write
 from walrus.core.metadata.commands import OPEN, SEALED
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.outbox import Outbox
+from walrus.core.segment.answers import Answers
 from walrus.core.segment.cache import BlockCache
-from walrus.core.segment.messages import (
-    ACCEPTED,
-    CLOSED,
-    FENCED,
-    NO_ROOM,
-    UNTRUSTED,
-    Append,
-    AppendAck,
-    Fence,
-    FenceReply,
-)
+from walrus.core.segment.messages import ACCEPTED, CLOSED, FENCED, NO_ROOM, UNTRUSTED, Append, AppendAck, Fence
 from walrus.core.segment.opener import Opener
 from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica, segment_key
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import BlockIndex, BlockInfo, encode_header, split_blocks
-from walrus.core.storage.catalogue import (
-    CatalogueState,
-    Complete,
-    Dropped,
-    Fenced,
-    Held,
-    Incomplete,
-    encode_record,
-)
+from walrus.core.storage.catalogue import CatalogueState, Complete, Dropped, Fenced, Held, Incomplete, encode_record
 from walrus.core.storage.recordlog import RecordLog
 
 _HELD: Final = 0
@@ -53,6 +36,7 @@ class ReplicaStore:
         self._metadata = metadata
         self._catalogue = catalogue
         self.opener = Opener(out, tokens, files)
+        self.answers = Answers(out)
         self.cache = BlockCache(64 << 20)
         self.replicas: dict[Key, Replica] = {}
         self._numbers: dict[str, dict[int, None]] = {}  # topic -> segments with a copy, or a file from before
@@ -112,7 +96,7 @@ class ReplicaStore:
         if status == ACCEPTED and no_room and blocks and blocks[-1].base >= replica.length:
             status = NO_ROOM
         if status != ACCEPTED:
-            self._refuse(sender, replica, message.epoch, status)
+            self.answers.refuse(sender, replica, message.epoch, status)
             return
         replica.version = max(replica.version, message.version)
         new = self._admit(replica, message.data, blocks)
@@ -120,14 +104,9 @@ class ReplicaStore:
         if replica.durable_length:
             self._note_held(replica)
         if not new:
-            self._acknowledge(replica)
+            self.answers.acknowledge(replica)
         if no_room:  # asked by a probe: what is durable counts, but there is to be no more for now
-            self._refuse(sender, replica, message.epoch, NO_ROOM)
-
-    def _refuse(self, sender: int, replica: Replica, epoch: int, status: int) -> None:
-        length = replica.durable_length if status == NO_ROOM else replica.length
-        refusal = AppendAck(*replica.key, epoch, status, length, replica.fence_epoch, replica.version)
-        self._out.send(sender, refusal)
+            self.answers.refuse(sender, replica, message.epoch, NO_ROOM)
 
     def _admissible(self, replica: Replica, message: Append, blocks: list[BlockInfo]) -> int:
         segment = self.segment(replica.key)
@@ -173,7 +152,7 @@ class ReplicaStore:
             self._queued.setdefault(replica.key, []).append((sender, message))
             return
         if message.epoch < replica.fence_epoch:
-            self.answer_fence(sender, replica, FENCED)
+            self.answers.fence(sender, replica, FENCED)
             return
         if message.epoch > replica.fence_epoch:
             replica.fence_epoch = message.epoch
@@ -185,36 +164,7 @@ class ReplicaStore:
             self._note(replica, Fenced(*replica.key, message.epoch), _FENCED, message.epoch)
         if (sender, message.epoch) not in replica.fence_waiters:
             replica.fence_waiters.append((sender, message.epoch))
-        self._answer_fences(replica)
-
-    def answer_fence(self, to: int, replica: Replica, status: int) -> None:
-        epoch = replica.fence_epoch if status == FENCED else replica.fence_durable
-        lost = replica.state == LOST
-        length, size_bytes = (0, 0) if lost else (replica.durable_length, replica.durable_bytes)
-        self._out.send(to, FenceReply(*replica.key, epoch, status, length, size_bytes))
-
-    def _answer_fences(self, replica: Replica) -> None:
-        if not replica.fence_waiters or not replica.settled:
-            return
-        waiting = []
-        for node, epoch in replica.fence_waiters:
-            if epoch < replica.fence_epoch:
-                self.answer_fence(node, replica, FENCED)
-            elif epoch <= replica.fence_durable:
-                self.answer_fence(node, replica, UNTRUSTED if replica.state == LOST else ACCEPTED)
-            else:
-                waiting.append((node, epoch))
-        replica.fence_waiters = waiting
-
-    def _acknowledge(self, replica: Replica) -> None:
-        if not replica.ack_to or (replica.length and (not replica.held or replica.held_token)):
-            return
-        for node, epoch in replica.ack_to.items():
-            length, fence = replica.durable_length, replica.fence_epoch
-            ack = AppendAck(*replica.key, epoch, ACCEPTED, length, fence, replica.version)
-            self._out.send(node, ack)
-        if replica.durable_length == replica.length:
-            replica.ack_to.clear()
+        self.answers.fences(replica)
 
     # --- durability ---
 
@@ -274,10 +224,10 @@ class ReplicaStore:
             return True
         del self._writes[change.token]
         for node, epoch in replica.ack_to.items():
-            self._refuse(node, replica, epoch, NO_ROOM)
+            self.answers.refuse(node, replica, epoch, NO_ROOM)
         replica.ack_to.clear()
         replica.give_up()
-        self._answer_fences(replica)
+        self.answers.fences(replica)
         return True
 
     def has_room(self) -> None:
@@ -298,8 +248,8 @@ class ReplicaStore:
         self._moved(replica)
 
     def _moved(self, replica: Replica) -> None:
-        self._acknowledge(replica)
-        self._answer_fences(replica)
+        self.answers.acknowledge(replica)
+        self.answers.fences(replica)
         self.progressed[replica.key] = None
 
     def read_completed(self, token: int, data: bytes) -> bool:
