@@ -21,12 +21,14 @@ from walrus.core.fetcher import Fetcher
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import (
+    DRAINING,
     OPEN,
     AnyCommand,
     BeginSealing,
     ChangeSet,
     CreateTopic,
     Seal,
+    SetNodeState,
     decode,
 )
 from walrus.core.metadata.state import Metadata
@@ -238,3 +240,24 @@ def test_a_node_that_leaves_hands_every_segment_to_another_even_where_it_would_b
     [seal] = writing.proposed()
     assert isinstance(seal, Seal)
     assert (seal.count, seal.next_writer) == (1, writer_of(2))
+
+
+def test_a_drained_writer_that_finds_no_quorum_takes_on_a_copy_before_it_hands_over() -> None:
+    metadata = metadata_with(1, 2, 3, copies=(1, 2))
+    metadata.apply(SetNodeState(*member(1), DRAINING))
+    writing = Writing(metadata, live=(1, 3))
+    writing.put(b"a")
+    writing.ack(1, 1)
+    late_ns = settings().replace_after_ns
+    writing.writers.tick(late_ns)
+    writing.flush(late_ns)
+    writing.ack(1, 3)
+    change = ChangeSet(TOPIC, 1, OPEN, 0, 1, members(1, 3))
+    assert writing.proposed() == [change]
+    assert metadata.apply(change) == ""
+    writing.writers.changed(TOPIC, metadata.topics[TOPIC].last)
+    writing.flush(late_ns)
+    assert writing.results() == [(DONE, [b"a"])]
+    [seal] = writing.proposed()
+    assert isinstance(seal, Seal)
+    assert (seal.count, seal.next_writer) == (1, writer_of(3))

@@ -141,6 +141,22 @@ def test_members_that_are_to_leave_are_replaced_by_those_that_stay(
     assert wanted == (members(*expected) if expected else None)
 
 
+@pytest.mark.parametrize(
+    ("live", "gone", "present", "expected"),
+    [
+        ((1, 3, 4), (2,), (1, 2, 3), (1, 3, 4)),
+        ((1, 2, 3, 4), (), (1, 2, 3), None),
+        ((2, 4), (1, 3), (1, 2, 3), (2, 3, 4)),
+    ],
+)
+def test_the_writer_of_an_open_segment_stays_in_its_set(
+    live: tuple[int, ...], gone: tuple[int, ...], present: tuple[int, ...], expected: tuple[int, ...] | None
+) -> None:
+    nodes = leaving(known(1, 2, 3, 4), 3)
+    wanted = better_members(nodes, (1, 2, 3, 4), live, gone, members(*present), 3, writer=member(3))
+    assert wanted == (members(*expected) if expected else None)
+
+
 def test_a_member_that_was_removed_is_replaced() -> None:
     assert better_members(known(1, 2, 3), (1, 2), (1, 2), (), members(1, 2, 3), 3) == members(1, 2)
     assert misplaced(known(1, 2, 3), (1, 2), members(1, 2, 3)) == members(3)

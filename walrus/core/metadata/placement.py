@@ -67,15 +67,16 @@ def better_members(
     gone: tuple[int, ...],
     members: tuple[Member, ...],
     target: int,
+    writer: Member | None = None,
 ) -> tuple[Member, ...] | None:
     """A replica set to change to: grown towards the target, who is ``gone`` or misplaced replaced by live ones.
 
-    None where nothing better can be had now. Smaller than the present set only where fewer voters stay than it has
-    members: with 3 nodes, of which one leaves, sets have 2.
+    An open segment cannot do without its ``writer``: it stays. None where nothing better can be had now. Smaller than
+    the present set only where fewer voters stay than it has members: with 3 nodes, of which one leaves, sets have 2.
     """
     size = replica_target(nodes, voters, target)
     unfit = misplaced(nodes, voters, members)
-    kept = [m for m in members if m[0] not in gone and m not in unfit]
+    kept = [m for m in members if m == writer or (m[0] not in gone and m not in unfit)]
     taken = {m[0] for m in kept}
     spares = [nodes[n].member for n in staying(nodes, voters) if n in live and n in nodes and n not in taken]
     if len(kept) + len(spares) < size:  # better those that are to leave than too few

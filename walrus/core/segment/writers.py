@@ -187,7 +187,7 @@ class Writers:
             self._collect(writer)
             if self.leaving or drained:
                 writer.roll()
-            elif writer.may_change:
+            if writer.may_change:
                 self._improve(writer, voters, now_ns)
 
     def _voters(self) -> tuple[int, ...]:
@@ -208,10 +208,10 @@ class Writers:
         if enough and not misplaced(nodes, voters, writer.members):
             return
         live = self._liveness.live
-        wanted = better_members(nodes, voters, live, gone, writer.members, target)
+        wanted = better_members(nodes, voters, live, gone, writer.members, target, writer=self._me[:2])
         if writer.changing is not None and all(member[0] in live for member in writer.changing):
             return
-        if wanted is not None and (self._me[0], self._me[1]) in wanted and wanted != writer.changing:
+        if wanted is not None and wanted != writer.changing:
             writer.begin_change(wanted)
 
     def _seal(self, writer: SegmentWriter, now_ns: int, wall_ns: int) -> None:
