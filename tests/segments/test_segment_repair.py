@@ -195,6 +195,13 @@ def test_a_complete_copy_says_that_it_holds_all_and_a_short_one_fills_up_first()
     assert bench.said() == [(3, Holding(TOPIC, 1, 2))]
 
 
+def test_a_new_member_of_an_empty_segment_says_at_once_that_it_holds_all() -> None:
+    bench = Repairing()
+    sealed(bench.metadata, 0)
+    bench.repairs.hold(3, Hold(TOPIC, 1, 0, 2), 0)
+    assert bench.said() == [(3, Holding(TOPIC, 1, 2))]
+
+
 def test_nothing_is_held_on_the_word_of_another_count() -> None:
     bench = Repairing()
     bench.filled(b"a")

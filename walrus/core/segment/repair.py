@@ -149,6 +149,8 @@ class Repairs:
             self._store.reset(replica)
         elif replica.state == READY and replica.length >= segment.count:
             self._store.reconcile(replica, segment)
+            if key in self._holds:
+                self._answer_hold(key)  # where nothing needs writing, nothing will tell that it is complete
         else:
             self._store.admitted_under(replica, segment.version)
             self._pulls[key] = pull = Pull(key, segment.count, 0, 0, 0)
