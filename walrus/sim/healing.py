@@ -43,6 +43,9 @@ def bury(cluster: Cluster) -> None:
         elif _is_outside(host) and _waits_for_operator(cluster, host):
             cluster.world.labels["replacement left to the operator"] += 1
             cluster.broken[host.node_id] = DEAD
+    for host in cluster.hosts:
+        if cluster.broken.get(host.node_id) == DEAD and host.up and not _is_outside(host):
+            del cluster.broken[host.node_id]  # the proof came later, and it was let in after all
 
 
 def _waits_for_operator(cluster: Cluster, host: Host) -> bool:

@@ -11,7 +11,7 @@ For each SEALING(e) that this leader committed, with the replica set frozen when
 A leader that finds SEALING(e) from another recoverer commits SEALING(e + 1) first; epochs are never reused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -44,7 +44,7 @@ class Recovery(msgspec.Struct):
     began_ns: int
     sent_ns: int
     lengths: dict[Member, int]
-    untrusted: list[Member]
+    untrusted: dict[Member, int]  # who said that its copy is lost, and in which incarnation it was then
     sizes: dict[int, int]  # durable length -> bytes of a file of that length, the same for every copy
     tail: int = -1
     proposed: bool = False
@@ -70,7 +70,7 @@ class Recovery(msgspec.Struct):
         return [m for m in self.members if self.lengths.get(m, -1) >= self.tail]
 
 
-def _nodes(members: Sequence[Member]) -> str:
+def _nodes(members: Iterable[Member]) -> str:
     return ", ".join(str(node) for node, _ in members)
 
 
@@ -144,7 +144,7 @@ class Recoveries:
         if segment.state != SEALING or not ours or self._raft.role is not LEADER:
             return
         members = segment.members
-        recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, [], {})
+        recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, {}, {})
         self._running[key] = recovery
         self.count += 1
         self._out.log(
@@ -171,15 +171,21 @@ class Recoveries:
             recovery.sizes[message.length] = max(recovery.sizes.get(message.length, 0), message.size_bytes)
         elif message.status == UNTRUSTED:
             recovery.lengths.pop(sender, None)  # it may have answered, and lost its copy since
-            if sender not in recovery.untrusted:
-                recovery.untrusted.append(sender)
+            recovery.untrusted.setdefault(sender, self._incarnation(sender))
         self._advance(recovery, now_ns)
+
+    def _incarnation(self, member: Member) -> int:
+        known = self._metadata.nodes.get(member[0])
+        return known.incarnation if known is not None and known.member == member else 0
 
     def _drive(self, recovery: Recovery, now_ns: int) -> None:
         if now_ns - recovery.sent_ns < RESEND_NS:
             return
         recovery.sent_ns = now_ns
         waited_ns = now_ns - recovery.began_ns
+        if not recovery.proposed and any(self._incarnation(m) != then for m, then in recovery.untrusted.items()):
+            # It may have been a read error that is over. At a new epoch nothing counts that was said before.
+            self._begin(recovery.topic, recovery.segment, now_ns)
         for member in dict.fromkeys(recovery.frozen + recovery.members):
             if member not in recovery.lengths or waited_ns >= SPARES_AFTER_NS:
                 self._out.send(member[0], Fence(recovery.topic, recovery.segment.number, recovery.epoch))

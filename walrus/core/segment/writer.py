@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from walrus.core.config import MS
 from walrus.core.metadata.commands import OPEN, ChangeSet, Seal, Writer
 from walrus.core.metadata.state import NodeInfo, Segment, quorums
 from walrus.core.outbox import Outbox
@@ -32,6 +33,7 @@ from walrus.core.segment.messages import (
     NO_SPACE,
     REFUSED,
     UNKNOWN,
+    UNTRUSTED,
     Append,
     AppendAck,
 )
@@ -46,6 +48,7 @@ STOPPED: Final = 3
 
 MAX_BLOCK_BYTES: Final = 1 << 20  # a single record may be larger
 MAX_BLOCKS_IN_FLIGHT: Final = 2
+LOST_AFTER_NS: Final = 1_000 * MS  # a restart may bring a copy back that could not be read
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -107,6 +110,12 @@ class SegmentWriter:
                 return full[0]
         return 0
 
+    def has_lost_its_quorum(self, now_ns: int) -> bool:
+        """For some time so many copies have been lost that nothing can be acknowledged, whoever comes back."""
+        lost = [t for t in self.targets.values() if 0 <= t.lost_ns <= now_ns - LOST_AFTER_NS]
+        left = [member for member in self.members if member not in [target.member for target in lost]]
+        return self.state in (WRITING, DRAINING) and len(left) < quorums(len(self.members))[0]
+
     def refuse(self, full_node: int) -> None:
         """Take nothing of what was never sent, because the disk of that node is full."""
         if self.unsent and self.state == WRITING:
@@ -159,8 +168,11 @@ class SegmentWriter:
         elif message.status == NO_ROOM:  # left behind; a probe will tell when it can be caught up
             target.no_room = target.probing = True
             target.rewind(message.length)
+        elif message.status == UNTRUSTED:
+            target.lost_ns = now_ns if target.lost_ns < 0 else target.lost_ns
         elif message.status in (ACCEPTED, GAP) and message.version >= target.version:
             target.no_room = False
+            target.lost_ns = -1
             news = message.status == ACCEPTED and target.accepted(message.length, now_ns)
             if message.status == GAP or target.probing:
                 target.probing = False

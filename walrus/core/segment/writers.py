@@ -6,7 +6,7 @@ from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.commands import ACTIVE, OPEN, SEALED, AnyCommand, Writer, encode
+from walrus.core.metadata.commands import ACTIVE, OPEN, SEALED, AnyCommand, BeginSealing, Writer, encode
 from walrus.core.metadata.placement import (
     better_members,
     choose_members,
@@ -187,8 +187,21 @@ class Writers:
             self._collect(writer)
             if self.leaving or drained:
                 writer.roll()
-            if writer.may_change:
+            if writer.has_lost_its_quorum(now_ns) and writer.key not in self._proposed and self._raft.leader:
+                self._give_up(writer)
+            elif writer.may_change:
                 self._improve(writer, voters, now_ns)
+
+    def _give_up(self, writer: SegmentWriter) -> None:
+        """Have the Raft leader recover a segment that this node writes: that can put spares in place of lost copies.
+
+        Served is nothing any more from here on: others may know of the SEALING before this node does.
+        """
+        self._out.log("error", f"{writer.key[0]}:{writer.key[1]} lost its quorum; having it recovered")
+        writer.stop()
+        self._cursors.disown(*writer.key)
+        raft = self._raft
+        self._propose(writer, BeginSealing(*writer.key, OPEN, writer.epoch, raft.leader, raft.term))
 
     def _voters(self) -> tuple[int, ...]:
         return placeable(self._metadata.nodes, self._raft.committed_membership)
