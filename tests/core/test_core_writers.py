@@ -34,7 +34,18 @@ from walrus.core.metadata.commands import (
 from walrus.core.metadata.state import Metadata
 from walrus.core.peer import Propose
 from walrus.core.proposals import Proposals
-from walrus.core.segment.messages import ACCEPTED, DONE, MOVED, READ_OWN, UNKNOWN, Append, AppendAck, ReadBlocks
+from walrus.core.segment.messages import (
+    ACCEPTED,
+    DONE,
+    MOVED,
+    READ_OWN,
+    UNKNOWN,
+    UNTRUSTED,
+    Append,
+    AppendAck,
+    ReadBlocks,
+)
+from walrus.core.segment.writer import LOST_AFTER_NS
 from walrus.core.segment.writers import Writers
 from walrus.core.storage.blocks import FILE_HEADER_BYTES
 
@@ -75,10 +86,10 @@ class Writing:
     def flush(self, now_ns: int = 0) -> None:
         self.writers.flush(now_ns, 5)
 
-    def ack(self, length: int, *nodes: int) -> None:
-        """Copies hold ``length`` records durably."""
+    def ack(self, length: int, *nodes: int, status: int = ACCEPTED) -> None:
+        """Copies hold ``length`` records durably, or refuse."""
         for node in nodes:
-            self.writers.acknowledged(member(node), AppendAck(*KEY, 0, ACCEPTED, length, 0, 9), 0)
+            self.writers.acknowledged(member(node), AppendAck(*KEY, 0, status, length, 0, 9), 0)
         self.flush()
 
     def appended(self) -> list[tuple[int, int]]:
@@ -261,3 +272,30 @@ def test_a_drained_writer_that_finds_no_quorum_takes_on_a_copy_before_it_hands_o
     [seal] = writing.proposed()
     assert isinstance(seal, Seal)
     assert (seal.count, seal.next_writer) == (1, writer_of(3))
+
+
+def test_a_writer_whose_copies_are_lost_serves_no_more_and_has_its_segment_recovered() -> None:
+    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)))
+    writing.put(b"a")
+    writing.ack(1, 1)
+    writing.ack(0, 2, status=UNTRUSTED)
+    writing.writers.tick(0)
+    writing.flush()
+    assert writing.proposed() == []
+    writing.writers.tick(LOST_AFTER_NS)
+    writing.flush()
+    assert writing.proposed() == [BeginSealing(TOPIC, 1, OPEN, 0, recoverer=1, term=2)]
+    assert writing.results() == [(UNKNOWN, [b"a"])]
+    assert writing.cursors.owned == {}
+
+
+def test_a_writer_whose_lost_copy_comes_back_goes_on() -> None:
+    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)))
+    writing.put(b"a")
+    writing.ack(1, 1)
+    writing.ack(0, 2, status=UNTRUSTED)
+    writing.ack(1, 2)
+    writing.writers.tick(LOST_AFTER_NS)
+    writing.flush()
+    assert writing.proposed() == []
+    assert writing.results() == [(DONE, [b"a"])]

@@ -295,6 +295,22 @@ def test_a_member_that_answered_and_lost_its_copy_since_counts_no_more() -> None
     assert [seal.count for seal in bench.seals()] == [5]
 
 
+def test_a_member_that_could_not_read_its_copy_counts_after_its_restart_at_a_new_epoch() -> None:
+    bench = Recovering(1, 2, 3, copies=(2, 3)).began()
+    bench.answer(2, 5)
+    bench.answer(3, 0, UNTRUSTED)
+    bench.tick(LAPSED_NS + RESEND_NS)
+    assert bench.segment.epoch == 1
+    bench.metadata.apply(register(3, 2))
+    bench.metadata.drain()
+    bench.tick(LAPSED_NS + 2 * RESEND_NS)
+    assert bench.apply(LAPSED_NS + 2 * RESEND_NS) == []
+    assert bench.segment.epoch == 2
+    bench.answer(3, 6)
+    bench.answer(2, 5, epoch=2)
+    assert bench.seals() == [], "what was said before counts no more"
+
+
 def test_no_spare_counts_among_the_fences_that_tell_the_tail() -> None:
     bench = Recovering(1, 2, 3, 4, live=(4,), copies=(1, 2, 3)).began()
     bench.answer(2, 5)
