@@ -275,7 +275,7 @@ def test_a_drained_writer_that_finds_no_quorum_takes_on_a_copy_before_it_hands_o
 
 
 def test_a_writer_whose_copies_are_lost_serves_no_more_and_has_its_segment_recovered() -> None:
-    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)))
+    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)), live=(1, 2))
     writing.put(b"a")
     writing.ack(1, 1)
     writing.ack(0, 2, status=UNTRUSTED)
@@ -290,7 +290,7 @@ def test_a_writer_whose_copies_are_lost_serves_no_more_and_has_its_segment_recov
 
 
 def test_a_writer_whose_lost_copy_comes_back_goes_on() -> None:
-    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)))
+    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)), live=(1, 2))
     writing.put(b"a")
     writing.ack(1, 1)
     writing.ack(0, 2, status=UNTRUSTED)
