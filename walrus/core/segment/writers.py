@@ -199,6 +199,7 @@ class Writers:
         """
         self._out.log("error", f"{writer.key[0]}:{writer.key[1]} lost its quorum; having it recovered")
         writer.stop()
+        self._collect(writer)
         self._cursors.disown(*writer.key)
         raft = self._raft
         self._propose(writer, BeginSealing(*writer.key, OPEN, writer.epoch, raft.leader, raft.term))
