@@ -53,7 +53,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     peer.ReadIndex(5),
     peer.ReadIndexReply(5, 12),
     peer.Ping(answer=False),
-    peer.Farewell(answer=True),
+    peer.Farewell(1 << 40, answer=True),
     messages.Append("logs", 1, 2, 1, 0, encode_block(0, 2, 1_000, 0, [b"a", b"bc"])),
     messages.AppendAck("logs", 1, 2, messages.ACCEPTED, 2, 2, 1),
     messages.Fence("logs", 1, 3),

@@ -11,7 +11,8 @@ from walrus.core.peer import Farewell
 from walrus.core.proposals import Proposals
 from walrus.core.reachability import Reachability
 
-QUESTION, ANSWER = Farewell(answer=False), Farewell(answer=True)
+RID = Wire().out.rid()
+QUESTION, ANSWER = Farewell(RID, answer=False), Farewell(RID, answer=True)
 
 
 class Staying:
@@ -93,6 +94,15 @@ def test_who_stops_asks_the_others_until_they_answer() -> None:
     farewells.heard(3, ANSWER)
     assert farewells.ask()
     assert wire.sent() == []
+
+
+def test_an_answer_to_an_earlier_stop_counts_for_nothing() -> None:
+    farewells, wire, _ = leaving((1, 2))
+    farewells.heard(2, Farewell(7, answer=True))
+    assert not farewells.ask()
+    farewells.heard(2, Farewell(7, answer=True))
+    assert not farewells.ask()
+    assert wire.sent() == [(2, QUESTION)] * 2
 
 
 def test_the_dead_and_the_unreachable_are_not_asked() -> None:

@@ -22,8 +22,9 @@ class Farewells:
         self._liveness = liveness
         self._reachability = reachability
         self._cursors = cursors
+        self._rid = 0  # of this node's own stop
         self._ready: set[int] = set()  # who answered this node
-        self._asking: dict[int, Positions] = {}  # who goes -> what is to be committed before
+        self._asking: dict[tuple[int, int], Positions] = {}  # who goes and its rid -> what is to be committed before
 
     def others(self) -> list[int]:
         """The other voters that live, as far as this node knows."""
@@ -33,17 +34,20 @@ class Farewells:
 
     def ask(self) -> bool:
         """Ask whoever has not answered; True if there is nobody (left)."""
+        self._rid = self._rid or self._out.rid()
         missing = [node for node in self.others() if node not in self._ready]
         for node in missing:
-            self._out.send(node, Farewell(answer=False))
+            self._out.send(node, Farewell(self._rid, answer=False))
         return not missing
 
     def heard(self, sender: int, message: Farewell) -> None:
         """Another node goes, or answers this one."""
+        key = (sender, message.rid)
         if message.answer:
-            self._ready.add(sender)
-        elif sender not in self._asking:  # asked again, it waits for no more than before: a read topic has an end too
-            self._asking[sender] = self._cursors.positions()
+            if message.rid == self._rid:
+                self._ready.add(sender)
+        elif key not in self._asking:  # asked again, it waits for no more than before: a read topic has an end too
+            self._asking[key] = self._cursors.positions()
             self.tick()
 
     def tick(self) -> None:
@@ -51,6 +55,6 @@ class Farewells:
         if not self._asking:
             return
         self._cursors.commit()
-        for node in [node for node, positions in self._asking.items() if self._cursors.are_committed(positions)]:
-            del self._asking[node]
-            self._out.send(node, Farewell(answer=True))
+        for key in [key for key, positions in self._asking.items() if self._cursors.are_committed(positions)]:
+            del self._asking[key]
+            self._out.send(key[0], Farewell(key[1], answer=True))

@@ -195,6 +195,7 @@ class Ping(Message, frozen=True, array_like=True, tag="pi", gc=False):
 class Farewell(Message, frozen=True, array_like=True, tag="fw", gc=False):
     """The sender stops: commit your cursors while there is a quorum. Sent back with ``answer`` when that is done."""
 
+    rid: Natural  # one for each stop: an answer to an earlier one may come late
     answer: bool
 
 
