@@ -11,6 +11,7 @@ from typing import Final
 from walrus.core.metadata.commands import SEALED
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.segment.replica import LOST, segment_path
+from walrus.core.storage.blocks import FILE_HEADER_BYTES
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
 from walrus.sim.damage import records_on, segment_of
@@ -183,8 +184,10 @@ def is_lost(host: Host, topic: str, number: int) -> bool:
 
 
 def _holds_all(host: Host, topic: str, segment: Segment) -> bool:
-    data = host.disk.files.get(segment_path((topic, segment.number)), b"")
-    return records_on(bytes(data)) >= segment.count
+    path = segment_path((topic, segment.number))
+    if any(wound.noticed and wound.start < FILE_HEADER_BYTES for wound in host.disk.damage.on(path)):
+        return False  # nothing says whose records these are
+    return records_on(bytes(host.disk.files.get(path, b""))) >= segment.count
 
 
 def _quorums(segment: Segment) -> tuple[int, int]:
