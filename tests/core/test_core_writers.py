@@ -33,7 +33,17 @@ from walrus.core.metadata.commands import (
 from walrus.core.metadata.state import Metadata
 from walrus.core.peer import Propose
 from walrus.core.proposals import Proposals
-from walrus.core.segment.messages import ACCEPTED, DONE, MOVED, READ_OWN, UNKNOWN, Append, AppendAck, ReadBlocks
+from walrus.core.segment.messages import (
+    ACCEPTED,
+    DONE,
+    MOVED,
+    READ_OWN,
+    UNKNOWN,
+    UNTRUSTED,
+    Append,
+    AppendAck,
+    ReadBlocks,
+)
 from walrus.core.segment.writers import Writers
 
 KEY = (TOPIC, 1)
@@ -258,3 +268,23 @@ def test_a_drained_writer_that_finds_no_quorum_takes_on_a_copy_before_it_hands_o
     [seal] = writing.proposed()
     assert isinstance(seal, Seal)
     assert (seal.count, seal.next_writer) == (1, writer_of(3))
+
+
+def test_a_writer_hands_over_when_a_copy_is_lost_and_replaces_it_where_there_is_no_quorum_without() -> None:
+    metadata = metadata_with(1, 2, 3, copies=(1, 2))
+    metadata.apply(SetNodeState(*member(3), DRAINING))
+    writing = Writing(metadata)
+    writing.put(b"a")
+    writing.ack(1, 1)
+    writing.writers.acknowledged(member(2), AppendAck(*KEY, 0, UNTRUSTED, 0, 0, 9), 0)
+    writing.writers.tick(0)
+    writing.flush()
+    writing.ack(1, 3)
+    change = ChangeSet(TOPIC, 1, OPEN, 0, 1, members(1, 3))
+    assert writing.proposed() == [change]
+    assert metadata.apply(change) == ""
+    writing.writers.changed(TOPIC, metadata.topics[TOPIC].last)
+    writing.flush()
+    [seal] = writing.proposed()
+    assert isinstance(seal, Seal)
+    assert (seal.count, seal.members, seal.next_members) == (1, members(1, 3), members(1, 2))

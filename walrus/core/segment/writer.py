@@ -2,7 +2,7 @@
 
 ::
 
-    WRITING --limit reached, or told to roll--> DRAINING --nothing pending--> PROPOSED --SEALED applied--> (gone)
+    WRITING --full, a copy lost, or told to roll--> DRAINING --nothing pending--> PROPOSED --SEALED applied--> (gone)
     any of them --a higher epoch is seen--> STOPPED
 
 Only PUTs that no copy was ever sent (``unsent``) move on to the next leader; those that were sent and are not
@@ -32,6 +32,7 @@ from walrus.core.segment.messages import (
     NO_SPACE,
     REFUSED,
     UNKNOWN,
+    UNTRUSTED,
     Append,
     AppendAck,
 )
@@ -67,6 +68,7 @@ class SegmentWriter:
         self.version = segment.version
         self.changing: tuple[Member, ...] | None = None  # the wanted set, while it catches up or is proposed
         self.joint = False  # the change may have been proposed: both quorums are needed
+        self.lost: tuple[Member, ...] = ()  # whose copy is lost: it cannot be filled again before SEALED
         self._limits = limits
         self.state = WRITING
         self.length = 0  # records put into batches
@@ -156,6 +158,8 @@ class SegmentWriter:
             return
         if message.status in (FENCED, CLOSED):
             self.stop()
+        elif message.status == UNTRUSTED:
+            self._lose(sender)
         elif message.status == NO_ROOM:  # left behind; a probe will tell when it can be caught up
             target.no_room = target.probing = True
             target.rewind(message.length)
@@ -167,6 +171,12 @@ class SegmentWriter:
                 target.rewind(message.length)
             if news:
                 self._advance()
+
+    def _lose(self, member: Member) -> None:
+        """Its copy is lost: hand over, for only copies of SEALED segments are filled again."""
+        if member not in self.lost:
+            self.lost = (*self.lost, member)
+        self.roll()
 
     def _advance(self) -> None:
         """Acknowledge, in order, what a quorum (of both sets during a change) holds durably."""

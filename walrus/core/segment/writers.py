@@ -193,12 +193,13 @@ class Writers:
     def _improve(self, writer: SegmentWriter, voters: tuple[int, ...], now_ns: int) -> None:
         nodes, target = self._metadata.nodes, self._config.target_replicas
         gone = self._liveness.gone([m[0] for m in writer.members], self._config.replace_after_ns, now_ns)
-        enough = len(writer.members) >= replica_target(nodes, voters, target) and not gone
+        lost = writer.lost
+        enough = len(writer.members) >= replica_target(nodes, voters, target) and not (gone or lost)
         if enough and not misplaced(nodes, voters, writer.members):
             return
         live = self._liveness.live
-        wanted = better_members(nodes, voters, live, gone, writer.members, target, writer=self._me[:2])
-        if writer.changing is not None and all(member[0] in live for member in writer.changing):
+        wanted = better_members(nodes, voters, live, gone, writer.members, target, self._me[:2], lost)
+        if writer.changing is not None and all(m[0] in live and m not in lost for m in writer.changing):
             return
         if wanted is not None and wanted != writer.changing:
             writer.begin_change(wanted)
