@@ -45,7 +45,6 @@ from walrus.core.segment.messages import (
     AppendAck,
     ReadBlocks,
 )
-from walrus.core.segment.writer import LOST_AFTER_NS
 from walrus.core.segment.writers import Writers
 from walrus.core.storage.blocks import FILE_HEADER_BYTES
 
@@ -274,28 +273,21 @@ def test_a_drained_writer_that_finds_no_quorum_takes_on_a_copy_before_it_hands_o
     assert (seal.count, seal.next_writer) == (1, writer_of(3))
 
 
-def test_a_writer_whose_copies_are_lost_serves_no_more_and_has_its_segment_recovered() -> None:
-    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)), live=(1, 2))
+def test_a_writer_hands_over_when_a_copy_is_lost_and_replaces_it_where_there_is_no_quorum_without() -> None:
+    metadata = metadata_with(1, 2, 3, copies=(1, 2))
+    metadata.apply(SetNodeState(*member(3), DRAINING))
+    writing = Writing(metadata)
     writing.put(b"a")
     writing.ack(1, 1)
-    writing.ack(0, 2, status=UNTRUSTED)
+    writing.writers.acknowledged(member(2), AppendAck(*KEY, 0, UNTRUSTED, 0, 0, 9), 0)
     writing.writers.tick(0)
     writing.flush()
-    assert writing.proposed() == []
-    writing.writers.tick(LOST_AFTER_NS)
+    writing.ack(1, 3)
+    change = ChangeSet(TOPIC, 1, OPEN, 0, 1, members(1, 3))
+    assert writing.proposed() == [change]
+    assert metadata.apply(change) == ""
+    writing.writers.changed(TOPIC, metadata.topics[TOPIC].last)
     writing.flush()
-    assert writing.proposed() == [BeginSealing(TOPIC, 1, OPEN, 0, recoverer=1, term=2)]
-    assert writing.results() == [(UNKNOWN, [b"a"])]
-    assert writing.cursors.owned == {}
-
-
-def test_a_writer_whose_lost_copy_comes_back_goes_on() -> None:
-    writing = Writing(metadata_with(1, 2, 3, copies=(1, 2)), live=(1, 2))
-    writing.put(b"a")
-    writing.ack(1, 1)
-    writing.ack(0, 2, status=UNTRUSTED)
-    writing.ack(1, 2)
-    writing.writers.tick(LOST_AFTER_NS)
-    writing.flush()
-    assert writing.proposed() == []
-    assert writing.results() == [(DONE, [b"a"])]
+    [seal] = writing.proposed()
+    assert isinstance(seal, Seal)
+    assert (seal.count, seal.members, seal.next_members) == (1, members(1, 3), members(1, 2))

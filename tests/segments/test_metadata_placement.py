@@ -157,6 +157,28 @@ def test_the_writer_of_an_open_segment_stays_in_its_set(
     assert wanted == (members(*expected) if expected else None)
 
 
+@pytest.mark.parametrize(
+    ("voters", "lost", "present", "expected"),
+    [
+        ((1, 2, 3, 4), 2, (1, 2, 4), (1, 4, 3)),  # a node that is to leave rather than a copy that is lost
+        ((1, 2, 3), 2, (1, 2), (1, 3)),
+        ((1, 2), 2, (1, 2), None),
+    ],
+)
+def test_a_member_whose_copy_is_lost_is_replaced(
+    voters: tuple[int, ...], lost: int, present: tuple[int, ...], expected: tuple[int, ...] | None
+) -> None:
+    nodes = leaving(known(1, 2, 3, 4), 3)
+    wanted = better_members(nodes, voters, voters, (), members(*present), 3, member(1), members(lost))
+    assert wanted == (tuple(sorted(members(*expected))) if expected else None)
+
+
+def test_a_node_whose_lost_copy_was_on_an_earlier_disk_may_take_its_place() -> None:
+    old = (2, 77)
+    wanted = better_members(known(1, 2), (1, 2), (1, 2), (), (member(1), old), 3, member(1), (old,))
+    assert wanted == members(1, 2)
+
+
 def test_a_member_that_was_removed_is_replaced() -> None:
     assert better_members(known(1, 2, 3), (1, 2), (1, 2), (), members(1, 2, 3), 3) == members(1, 2)
     assert misplaced(known(1, 2, 3), (1, 2), members(1, 2, 3)) == members(3)

@@ -107,6 +107,15 @@ def test_a_copy_believed_complete_whose_file_is_not_is_a_violation(scene: Scene,
         scene.settle()
 
 
+@pytest.mark.parametrize(("count", "missed"), [(1, True), (0, False)])
+def test_damage_of_a_copy_is_missed_where_it_holds_records_that_count(
+    scene: Scene, *, count: int, missed: bool
+) -> None:
+    scene.cluster.host(2).disk.damage.add("bit-rot", f"user_data/logs:{scene.sealed().number}.wal", 0, 1)
+    scene.sealed().count = count
+    assert ("the copy on node 2 is damaged" in unsettled(scene.cluster, {})) is missed
+
+
 def test_a_message_held_back_for_a_write_that_never_comes_is_left_over(scene: Scene) -> None:
     host = scene.cluster.host(1)
     node = host.node

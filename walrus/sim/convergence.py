@@ -125,7 +125,7 @@ def _incomplete(cluster: Cluster, topic: str, segment: Segment) -> str:
         replica = probe.replica(host, topic, segment.number)
         if replica is None or not replica.complete:
             return f"the copy on node {node} is not known to hold all {segment.count} records"
-        if segment.count and host.disk.damage.on(path):
+        if segment.count and host.disk.damage.on(path):  # of no records none can be damaged
             return f"the copy on node {node} is damaged, and is not found or not repaired"
     return ""
 

@@ -68,20 +68,23 @@ def better_members(
     members: tuple[Member, ...],
     target: int,
     writer: Member | None = None,
+    lost: tuple[Member, ...] = (),
 ) -> tuple[Member, ...] | None:
     """A replica set to change to: grown towards the target, who is ``gone`` or misplaced replaced by live ones.
 
-    An open segment cannot do without its ``writer``: it stays. None where nothing better can be had now. Smaller than
-    the present set only where fewer voters stay than it has members: with 3 nodes, of which one leaves, sets have 2.
+    So are those whose copy is ``lost``. An open segment cannot do without its ``writer``: it stays. None where nothing
+    better can be had now. Smaller than the present set only where fewer voters stay than it has members: with 3 nodes,
+    of which one leaves, sets have 2.
     """
     size = replica_target(nodes, voters, target)
-    unfit = misplaced(nodes, voters, members)
+    unfit = misplaced(nodes, voters, members) + lost
     kept = [m for m in members if m == writer or (m[0] not in gone and m not in unfit)]
     taken = {m[0] for m in kept}
-    spares = [nodes[n].member for n in staying(nodes, voters) if n in live and n in nodes and n not in taken]
+    found = [n for n in voters if n in live and n in nodes and n not in taken and nodes[n].member not in lost]
+    stay = staying(nodes, voters)
+    spares = [nodes[n].member for n in found if n in stay]
     if len(kept) + len(spares) < size:  # better those that are to leave than too few
-        last = [nodes[n].member for n in voters if n in live and n in nodes and n not in taken]
-        spares += [member for member in last if member not in spares]
+        spares += [nodes[n].member for n in found if n not in stay]
     wanted = tuple(sorted(kept + spares[: max(0, size - len(kept))]))
     return wanted if len(wanted) >= min(size, len(members)) and wanted != tuple(sorted(members)) else None
 

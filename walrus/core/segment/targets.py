@@ -14,18 +14,7 @@ class Target:
     """Invariant: ``match <= next``; ``match`` never falls (it only comes from ACCEPTED answers)."""
 
     __slots__ = (
-        *(
-            "_flying",
-            "fetching",
-            "lost_ns",
-            "match",
-            "member",
-            "next",
-            "no_room",
-            "probing",
-            "progress_ns",
-            "unacked_bytes",
-        ),
+        *("_flying", "fetching", "match", "member", "next", "no_room", "probing", "progress_ns", "unacked_bytes"),
         "version",
     )
 
@@ -38,7 +27,6 @@ class Target:
         self.progress_ns = 0  # when it last confirmed something, or was sent something while idle
         self.probing = False  # it fell silent: send nothing but probes until it answers
         self.no_room = False  # its disk is full, as far as it said last
-        self.lost_ns = -1  # since when it says that it lost its copy; -1: it does not
         self.fetching = False  # a local read for catching up is under way
         self._flying: deque[tuple[int, int]] = deque()  # (record behind a message, its bytes)
 

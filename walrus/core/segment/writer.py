@@ -2,7 +2,7 @@
 
 ::
 
-    WRITING --limit reached, or told to roll--> DRAINING --nothing pending--> PROPOSED --SEALED applied--> (gone)
+    WRITING --full, a copy lost, or told to roll--> DRAINING --nothing pending--> PROPOSED --SEALED applied--> (gone)
     any of them --a higher epoch is seen--> STOPPED
 
 Only PUTs that no copy was ever sent (``unsent``) move on to the next leader; those that were sent and are not
@@ -16,7 +16,6 @@ from typing import Final
 
 import msgspec
 
-from walrus.core.config import MS
 from walrus.core.metadata.commands import OPEN, ChangeSet, Seal, Writer
 from walrus.core.metadata.state import NodeInfo, Segment, quorums
 from walrus.core.outbox import Outbox
@@ -48,7 +47,6 @@ STOPPED: Final = 3
 
 MAX_BLOCK_BYTES: Final = 1 << 20  # a single record may be larger
 MAX_BLOCKS_IN_FLIGHT: Final = 2
-LOST_AFTER_NS: Final = 1_000 * MS  # a restart may bring a copy back that could not be read
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -70,6 +68,7 @@ class SegmentWriter:
         self.version = segment.version
         self.changing: tuple[Member, ...] | None = None  # the wanted set, while it catches up or is proposed
         self.joint = False  # the change may have been proposed: both quorums are needed
+        self.lost: tuple[Member, ...] = ()  # whose copy is lost: it cannot be filled again before SEALED
         self._limits = limits
         self.state = WRITING
         self.length = 0  # records put into batches
@@ -109,12 +108,6 @@ class SegmentWriter:
             if members and len(members) - len(full) < quorums(len(members))[0]:
                 return full[0]
         return 0
-
-    def has_lost_its_quorum(self, now_ns: int) -> bool:
-        """For some time so many copies have been lost that nothing can be acknowledged, whoever comes back."""
-        lost = [t for t in self.targets.values() if 0 <= t.lost_ns <= now_ns - LOST_AFTER_NS]
-        left = [member for member in self.members if member not in [target.member for target in lost]]
-        return self.state in (WRITING, DRAINING) and len(left) < quorums(len(self.members))[0]
 
     def refuse(self, full_node: int) -> None:
         """Take nothing of what was never sent, because the disk of that node is full."""
@@ -165,20 +158,25 @@ class SegmentWriter:
             return
         if message.status in (FENCED, CLOSED):
             self.stop()
+        elif message.status == UNTRUSTED:
+            self._lose(sender)
         elif message.status == NO_ROOM:  # left behind; a probe will tell when it can be caught up
             target.no_room = target.probing = True
             target.rewind(message.length)
-        elif message.status == UNTRUSTED:
-            target.lost_ns = now_ns if target.lost_ns < 0 else target.lost_ns
         elif message.status in (ACCEPTED, GAP) and message.version >= target.version:
             target.no_room = False
-            target.lost_ns = -1
             news = message.status == ACCEPTED and target.accepted(message.length, now_ns)
             if message.status == GAP or target.probing:
                 target.probing = False
                 target.rewind(message.length)
             if news:
                 self._advance()
+
+    def _lose(self, member: Member) -> None:
+        """Its copy is lost: hand over, for only copies of SEALED segments are filled again."""
+        if member not in self.lost:
+            self.lost = (*self.lost, member)
+        self.roll()
 
     def _advance(self) -> None:
         """Acknowledge, in order, what a quorum (of both sets during a change) holds durably."""

@@ -6,7 +6,7 @@ from walrus.core.config import MS, NodeConfig
 from walrus.core.cursors import Cursors
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.commands import ACTIVE, OPEN, SEALED, AnyCommand, BeginSealing, Writer, encode
+from walrus.core.metadata.commands import ACTIVE, OPEN, SEALED, AnyCommand, Writer, encode
 from walrus.core.metadata.placement import (
     better_members,
     choose_members,
@@ -187,22 +187,8 @@ class Writers:
             self._collect(writer)
             if self.leaving or drained:
                 writer.roll()
-            if writer.has_lost_its_quorum(now_ns) and writer.key not in self._proposed and self._raft.leader:
-                self._give_up(writer)
-            elif writer.may_change:
+            if writer.may_change:
                 self._improve(writer, voters, now_ns)
-
-    def _give_up(self, writer: SegmentWriter) -> None:
-        """Have the Raft leader recover a segment that this node writes: that can put spares in place of lost copies.
-
-        Served is nothing any more from here on: others may know of the SEALING before this node does.
-        """
-        self._out.log("error", f"{writer.key[0]}:{writer.key[1]} lost its quorum; having it recovered")
-        writer.stop()
-        self._collect(writer)
-        self._cursors.disown(*writer.key)
-        raft = self._raft
-        self._propose(writer, BeginSealing(*writer.key, OPEN, writer.epoch, raft.leader, raft.term))
 
     def _voters(self) -> tuple[int, ...]:
         return placeable(self._metadata.nodes, self._raft.committed_membership)
@@ -218,12 +204,13 @@ class Writers:
     def _improve(self, writer: SegmentWriter, voters: tuple[int, ...], now_ns: int) -> None:
         nodes, target = self._metadata.nodes, self._config.target_replicas
         gone = self._liveness.gone([m[0] for m in writer.members], self._config.replace_after_ns, now_ns)
-        enough = len(writer.members) >= replica_target(nodes, voters, target) and not gone
+        lost = writer.lost
+        enough = len(writer.members) >= replica_target(nodes, voters, target) and not (gone or lost)
         if enough and not misplaced(nodes, voters, writer.members):
             return
         live = self._liveness.live
-        wanted = better_members(nodes, voters, live, gone, writer.members, target, writer=self._me[:2])
-        if writer.changing is not None and all(member[0] in live for member in writer.changing):
+        wanted = better_members(nodes, voters, live, gone, writer.members, target, self._me[:2], lost)
+        if writer.changing is not None and all(m[0] in live and m not in lost for m in writer.changing):
             return
         if wanted is not None and wanted != writer.changing:
             writer.begin_change(wanted)
