@@ -13,11 +13,11 @@ from walrus.sim.world import Violation
 
 
 def host(node_id: int, **running: object) -> SimpleNamespace:
-    node = SimpleNamespace(running=SimpleNamespace(**running))
+    node = SimpleNamespace(running=SimpleNamespace(**running), metadata=SimpleNamespace(topics={"t": None}))
     return SimpleNamespace(node_id=node_id, life=1, up=True, node=node)
 
 
-def stop_after_reading(*, committed: int, complete: bool = True, state: int = OPEN) -> None:
+def stop_after_reading(*, committed: int, complete: bool = True, state: int = OPEN, deleted: bool = False) -> None:
     """Node 1 leaves while node 2 keeps the cursor of t, which stands at 5."""
     stopping = host(
         1,
@@ -25,6 +25,8 @@ def stop_after_reading(*, committed: int, complete: bool = True, state: int = OP
         farewells=SimpleNamespace(others=lambda: [2]),
     )
     reader = host(2, cursors=SimpleNamespace(owned={"t": OwnedCursor(1, 1, 5)}))
+    if deleted:
+        reader.node.metadata.topics.clear()
     cluster = SimpleNamespace(hosts=[stopping, reader], world=SimpleNamespace(labels=Counter()))
     checker = CleanStops(cluster)  # type: ignore[arg-type]
     segment = Segment(1, (2, 1, 1), ((2, 1),), 0, state=state)
@@ -42,3 +44,4 @@ def test_stops_that_promise_nothing_or_keep_it_pass() -> None:
     stop_after_reading(committed=5)
     stop_after_reading(committed=3, complete=False)
     stop_after_reading(committed=3, state=SEALING)
+    stop_after_reading(committed=3, deleted=True)

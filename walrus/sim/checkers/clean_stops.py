@@ -49,6 +49,9 @@ class CleanStops:
         for other, life, topic, segment, position in read:
             if other.node_id not in waited_for or other.life != life or not other.up:
                 continue
+            state = probe.metadata(other)
+            if state is None or topic not in state.topics:
+                continue  # deleted
             if self._newest.get(topic) == (segment, False) and self._committed.get(topic, 0) < position:
                 raise Violation(
                     f"clean stop: node {host.node_id} left in order, but of {topic} was read up to {position} through "
