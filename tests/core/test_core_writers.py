@@ -291,3 +291,29 @@ def test_a_writer_hands_over_when_a_copy_is_lost_and_replaces_it_where_there_is_
     [seal] = writing.proposed()
     assert isinstance(seal, Seal)
     assert (seal.count, seal.members, seal.next_members) == (1, members(1, 3), members(1, 2))
+
+
+def test_a_segment_is_handed_past_a_node_that_shuts_down() -> None:
+    writing = three()
+    writing.writers.said_farewell(2, 0)
+    writing.put(b"a", b"b", b"c")
+    writing.ack(3, 1, 3)
+    [seal] = writing.proposed()
+    assert isinstance(seal, Seal)
+    assert (seal.next_writer, seal.next_members) == (writer_of(3), members(1, 2, 3))
+
+
+def test_a_drained_node_hands_nothing_to_one_that_shuts_down_until_that_must_be_over() -> None:
+    metadata = metadata_with(1, 2, 3)
+    metadata.apply(SetNodeState(*member(1), DRAINING))
+    writing = Writing(metadata, live=(1, 3))
+    writing.writers.said_farewell(3, 0)
+    over_ns = settings().shutdown_timeout_ns
+    writing.writers.tick(over_ns - 1)
+    writing.flush(over_ns - 1)
+    assert writing.proposed() == []
+    writing.writers.tick(over_ns)
+    writing.flush(over_ns)
+    [seal] = writing.proposed()
+    assert isinstance(seal, Seal)
+    assert seal.next_writer == writer_of(3)

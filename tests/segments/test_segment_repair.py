@@ -20,6 +20,7 @@ from walrus.core.segment.messages import (
     Repair,
 )
 from walrus.core.segment.repair import ASK_AGAIN_NS, PULL_BYTES, Repairs
+from walrus.core.storage.blocks import FILE_HEADER_BYTES
 
 ORDER = Repair(TOPIC, 1, epoch=1, tail=3, source=1)
 
@@ -200,6 +201,21 @@ def test_a_new_member_of_an_empty_segment_says_at_once_that_it_holds_all() -> No
     sealed(bench.metadata, 0)
     bench.repairs.hold(3, Hold(TOPIC, 1, 0, 2), 0)
     assert bench.said() == [(3, Holding(TOPIC, 1, 2))]
+
+
+def test_a_copy_of_an_earlier_lifetime_is_read_before_it_is_said_to_hold_all() -> None:
+    bench = Repairing()
+    bench.filled(b"a", b"b")
+    bench.store.reconcile(bench.replica, sealed(bench.metadata, 2))
+    bench.settle()
+    bench.files[PATH][FILE_HEADER_BYTES] ^= 1
+    bench.start()
+    bench.repairs.hold(3, Hold(TOPIC, 1, 2, 2), 0)
+    assert (bench.said(), bench.waiting()) == ([], [f"Read {PATH}"])
+    bench.settle()
+    bench.repairs.progressed(KEY, 0)
+    bench.repairs.tick(0)
+    assert bench.asked()[1].offset == 1, "it looks for one that has the last record, to be filled again"
 
 
 def test_nothing_is_held_on_the_word_of_another_count() -> None:

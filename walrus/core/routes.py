@@ -27,6 +27,12 @@ def _fence(node: "Running", e: Envelope, m: sm.Fence) -> None:
     node.writers.fenced((m.topic, m.segment), m.epoch)
 
 
+def _farewell(node: "Running", e: Envelope, m: peer.Farewell, now: int) -> None:
+    if not m.answer:
+        node.writers.said_farewell(e.sender, now)
+    node.farewells.heard(e.sender, m)
+
+
 def _blocks_read(node: "Running", m: sm.ReadBlocksReply, now: int) -> None:
     if not node.fetcher.answered(m, now) and not node.repairs.answered(m, now):
         node.writers.blocks_read(m, now)
@@ -43,7 +49,7 @@ def routes(node: "Running") -> dict[type, Route]:
         peer.ReadIndex: lambda e, m, now: node.reads.requested(e.sender, m, now),
         peer.ReadIndexReply: lambda e, m, now: node.reads.answered(m),
         peer.Ping: lambda e, m, now: node.reachability.pinged(e.sender, m),
-        peer.Farewell: lambda e, m, now: node.farewells.heard(e.sender, m),
+        peer.Farewell: lambda e, m, now: _farewell(node, e, m, now),
         sm.Append: lambda e, m, now: node.store.append(e.sender, m),
         sm.AppendAck: lambda e, m, now: node.writers.acknowledged((e.sender, e.sender_storage), m, now),
         sm.Fence: lambda e, m, now: _fence(node, e, m),

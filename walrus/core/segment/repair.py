@@ -95,8 +95,11 @@ class Repairs:
             self._look_at(key, now_ns)
 
     def _answer_hold(self, key: Key) -> None:
+        """Only once this lifetime has read the copy: on this word others may drop theirs."""
         sender, version = self._holds[key]
         replica = self._store.get(key)
+        if not self._store.open(replica):
+            return
         if self._store.admitted_under(replica, version) and replica.complete:
             del self._holds[key]
             self._out.send(sender, Holding(*key, version))

@@ -55,6 +55,7 @@ class Writers:
         self.rollovers = Histogram()  # of own segments: from the last record admitted until SEALED has applied
         self.full = False  # this node's disk: no PUT is taken
         self.leaving = False  # the node shuts down: hand every segment to another
+        self._going: dict[int, int] = {}  # other nodes that shut down -> when they are done at the latest
         self.results: list[tuple[Key, int, list[Pending]]] = []
 
     def get(self, key: Key) -> SegmentWriter | None:
@@ -181,7 +182,7 @@ class Writers:
 
     def tick(self, now_ns: int) -> None:
         """Probe silent copies, improve replica sets, retry what waits for a lease."""
-        voters, drained = self._voters(), self._is_drained()
+        voters, drained = self._voters(), self._is_drained(now_ns)
         for writer in self._writers.values():
             writer.tick(now_ns)
             self._collect(writer)
@@ -193,13 +194,23 @@ class Writers:
     def _voters(self) -> tuple[int, ...]:
         return placeable(self._metadata.nodes, self._raft.committed_membership)
 
-    def _is_drained(self) -> bool:
+    def said_farewell(self, node: int, now_ns: int) -> None:
+        """Another node shuts down: it would hand over at once whatever it got."""
+        self._going[node] = now_ns + self._config.shutdown_timeout_ns
+
+    def _successors(self, now_ns: int) -> tuple[int, ...]:
+        """Who lives and does not shut down."""
+        going = {n for n, until_ns in self._going.items() if now_ns < until_ns}
+        return tuple(n for n in self._liveness.live if n not in going and not (self.leaving and n == self._me[0]))
+
+    def _is_drained(self, now_ns: int) -> bool:
         """This node is to leave, and another one could write in its place."""
         nodes, me = self._metadata.nodes, self._me[0]
         known = nodes.get(me)
         if known is None or known.state == ACTIVE:
             return False
-        return any(n != me and n in self._liveness.live for n in staying(nodes, self._voters()))
+        live = self._successors(now_ns)
+        return any(n != me and n in live for n in staying(nodes, self._voters()))
 
     def _improve(self, writer: SegmentWriter, voters: tuple[int, ...], now_ns: int) -> None:
         nodes, target = self._metadata.nodes, self._config.target_replicas
@@ -218,9 +229,7 @@ class Writers:
     def _seal(self, writer: SegmentWriter, now_ns: int, wall_ns: int) -> None:
         if not writer.ready_to_seal or not self._cursors.freeze(writer.key[0], now_ns):
             return
-        nodes, voters, live = self._metadata.nodes, self._voters(), self._liveness.live
-        if self.leaving:
-            live = tuple(n for n in live if n != self._me[0])
+        nodes, voters, live = self._metadata.nodes, self._voters(), self._successors(now_ns)
         successor = choose_writer(nodes, voters, live, after=self._me[0])
         if successor is None:
             return
