@@ -41,6 +41,17 @@ def test_what_lies_above_a_sealed_count_is_cut() -> None:
     assert len(copies.files[PATH]) == 512 + len(one(0, b"a")) + len(one(1, b"b"))
 
 
+def test_a_copy_of_which_nothing_counts_keeps_its_header_and_is_no_lost_one_after_a_crash() -> None:
+    copies = Copies().filled(b"a")
+    sealed(copies.metadata, 0)
+    reconcile(copies)
+    assert len(copies.files[PATH]) == 512
+    copies.start()
+    copies.store.open(copies.replica)
+    copies.settle()
+    assert (copies.replica.held, copies.replica.state, copies.replica.length) == (True, READY, 0)
+
+
 def test_a_copy_with_all_counted_records_is_noted_as_complete() -> None:
     copies = Copies().filled(b"a", b"b")
     sealed(copies.metadata, 2)

@@ -161,11 +161,15 @@ class Replica:
         return self.held or not self.length
 
     def cut(self, length: int) -> int:
-        """Forget records from ``length`` on (a block border); returns the file size in bytes that remains."""
+        """Forget records from ``length`` on (a block border); returns the file size in bytes that remains.
+
+        A copy that had records keeps its header even without any: an empty file that was noted looks like a lost one.
+        """
         assert self.appender is not None
         assert self.appender.idle
+        has_header = bool(self.index.length)
         self.index.truncate(length)
         self.durable_length = self._flying_length = self.index.length
         size = self.index.end_position if self.index.length else 0
         self.appender.durable_end = size
-        return max(size, FILE_HEADER_BYTES) if self.index.length else 0
+        return max(size, FILE_HEADER_BYTES) if has_header else 0
