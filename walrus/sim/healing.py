@@ -10,7 +10,7 @@ from typing import Final
 
 from walrus.core.metadata.commands import SEALED
 from walrus.core.metadata.state import Metadata, Segment
-from walrus.core.segment.replica import LOST, segment_path
+from walrus.core.segment.replica import LOST, READY, segment_path
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
 from walrus.sim.damage import records_on, segment_of
@@ -176,7 +176,16 @@ def is_lost(host: Host, topic: str, number: int) -> bool:
 
 
 def _holds_all(host: Host, topic: str, segment: Segment) -> bool:
-    data = host.disk.files.get(segment_path((topic, segment.number)), b"")
+    """Whether its file has all records that count. Of a damaged copy that the node has begun to fill again, from a peer
+    that may be damaged next, the old bytes count no more.
+    """
+    path, replica = segment_path((topic, segment.number)), probe.replica(host, topic, segment.number)
+    given_up = replica is not None and (
+        replica.state == LOST or (replica.state == READY and replica.durable_length < segment.count)
+    )
+    if given_up and path in host.disk.damage.hurt:
+        return False
+    data = host.disk.files.get(path, b"")
     return records_on(bytes(data)) >= segment.count
 
 
