@@ -13,6 +13,7 @@ from walrus.sim import probe
 from walrus.sim.audit import Auditor
 from walrus.sim.cluster import Cluster
 from walrus.sim.convergence import check_copies, left_over, unsettled
+from walrus.sim.healing import may_lose_copy
 from walrus.sim.history import History
 from walrus.sim.host import Host
 from walrus.sim.runner import real_node
@@ -114,6 +115,19 @@ def test_damage_of_a_copy_is_missed_where_it_holds_records_that_count(
     scene.cluster.host(2).disk.damage.add("bit-rot", f"user_data/logs:{scene.sealed().number}.wal", 0, 1)
     scene.sealed().count = count
     assert ("the copy on node 2 is damaged" in unsettled(scene.cluster, {})) is missed
+
+
+@pytest.mark.parametrize("hurt", [True, False])
+def test_a_copy_that_is_being_filled_again_is_no_reason_to_damage_another(scene: Scene, *, hurt: bool) -> None:
+    number = scene.sealed().number
+    path = f"user_data/logs:{number}.wal"
+    for host in (scene.cluster.host(1), scene.cluster.host(3)):
+        replica = probe.replica(host, "logs", number)
+        assert replica is not None
+        replica.durable_length = 0
+        if hurt:
+            host.disk.damage.add("read-error", path, 0, 1)
+    assert may_lose_copy(scene.cluster, scene.cluster.host(2), path) is not hurt
 
 
 def test_a_message_held_back_for_a_write_that_never_comes_is_left_over(scene: Scene) -> None:

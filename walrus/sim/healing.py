@@ -10,8 +10,7 @@ from typing import Final
 
 from walrus.core.metadata.commands import SEALED
 from walrus.core.metadata.state import Metadata, Segment
-from walrus.core.segment.replica import LOST, segment_path
-from walrus.core.storage.blocks import FILE_HEADER_BYTES
+from walrus.core.segment.replica import LOST, READY, segment_path
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
 from walrus.sim.damage import records_on, segment_of
@@ -184,10 +183,17 @@ def is_lost(host: Host, topic: str, number: int) -> bool:
 
 
 def _holds_all(host: Host, topic: str, segment: Segment) -> bool:
-    path = segment_path((topic, segment.number))
-    if any(wound.noticed and wound.start < FILE_HEADER_BYTES for wound in host.disk.damage.on(path)):
-        return False  # nothing says whose records these are
-    return records_on(bytes(host.disk.files.get(path, b""))) >= segment.count
+    """Whether its file has all records that count. Of a damaged copy that the node has begun to fill again, from a peer
+    that may be damaged next, the old bytes count no more.
+    """
+    path, replica = segment_path((topic, segment.number)), probe.replica(host, topic, segment.number)
+    given_up = replica is not None and (
+        replica.state == LOST or (replica.state == READY and replica.durable_length < segment.count)
+    )
+    if given_up and path in host.disk.damage.hurt:
+        return False
+    data = host.disk.files.get(path, b"")
+    return records_on(bytes(data)) >= segment.count
 
 
 def _quorums(segment: Segment) -> tuple[int, int]:

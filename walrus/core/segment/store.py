@@ -333,8 +333,9 @@ class ReplicaStore:
         self._note(replica, Incomplete(*replica.key), _EMPTIED, 0)
 
     def _empty(self, replica: Replica) -> None:
+        has_file = self.opener.has_file(replica)
         replica.opened(BlockIndex(), self._tokens)
-        if self.opener.has_file(replica):
+        if has_file:
             self.opener.cut(replica, 0)
 
     def damaged(self, replica: Replica) -> None:
