@@ -109,8 +109,8 @@ class UrlPlace:
         self._flat = url.partition("://")[0] in _FLAT
         self._errors = _storage_errors()
         try:
-            # What was listed once must not be remembered: others write there too.
-            self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+            # Nothing that was listed or set up once is remembered: others write there too.
+            self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
         except ImportError as error:  # fsspec is there, but not what it needs for this kind of storage
             raise PlaceError(f"{url}: {error}; for s3: {_INSTALL}") from None
         except ValueError as error:
