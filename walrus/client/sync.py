@@ -169,8 +169,8 @@ class WalrusClient:
             return []
         exchange = self._exchange(requests, time.monotonic() + self._timeout_s, reply_bytes_max)
         replies = [reply for reply in exchange.replies if reply is not None]
-        lost = requests[len(replies) : len(exchange.replies)]
-        if any(not call.repeatable for call in lost):
+        lost = [call for call in requests[len(replies) : len(exchange.replies)] if not call.repeatable]
+        if lost:
             raise OutcomeUnknown(f"outcome unknown: {lost[0].name}: {exchange.problem}")
         return replies or [self.call(requests[0])]
 
