@@ -21,7 +21,8 @@ from walrus.cli.backup.verify import verify
 from walrus.cli.probe import wait_until
 from walrus.client import WalrusClient
 
-_LACKING = [name for name in ("fsspec", "s3fs", "moto", "flask", "boto3") if importlib.util.find_spec(name) is None]
+_NEEDED = ("fsspec", "s3fs", "moto", "flask", "flask_cors", "boto3")
+_LACKING = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 needs_s3 = pytest.mark.skipif(bool(_LACKING), reason=f"not installed: {', '.join(_LACKING)}")
 
 
