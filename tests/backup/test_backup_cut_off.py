@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from walrus.cli.backup import create as creation
 from walrus.cli.backup.create import Created, create
 from walrus.cli.backup.errors import BackupError, PlaceError
-from walrus.cli.backup.format import Manifest, decode_object
+from walrus.cli.backup.format import Manifest, decode_object, encode_object
 from walrus.cli.backup.restore import restore
 from walrus.cli.backup.shelf import read_shelf
-from walrus.cli.backup.source import Source
+from walrus.cli.backup.source import Piece, Source
 from walrus.cli.backup.verify import verify
 from walrus.client import WalrusClient, WalrusError
 
@@ -290,3 +290,42 @@ def test_what_is_copied_is_cut_into_objects_of_bounded_size() -> None:
         key = manifest.key(manifest.topics[0], segment, row)
         payloads = decode_object(key, place.objects[key.name])
         assert payloads == cluster.topics["t"].records[row.first : row.first + row.count]
+
+
+def test_what_a_cut_off_backup_left_is_not_taken_where_the_cluster_has_fewer_records() -> None:
+    cluster, place = FakeTopics(), MemoryPlace()
+    topic = cluster.put("t", *numbered(10))
+    with client_of(cluster) as client:
+        place.writes_left = 1
+        with pytest.raises(PlaceError):
+            backed_up(client, place)
+        place.writes_left = 1 << 30
+        del topic.segments[0][8:]
+        created = backed_up(client, place)
+    assert (created.kept, created.copied) == (0, 1)
+    assert restored(place, created.manifest)["t"][0] == numbered(8)
+
+
+def test_a_segment_that_is_sealed_while_its_end_is_looked_for_counts_as_sealed() -> None:
+    cluster = FakeTopics()
+    topic = cluster.put("t", *numbered(5))
+
+    def rolls(frame: bytes) -> None:
+        if frame == b"FETCH t 1 4":
+            topic.roll()
+            topic.segments[-1].append(b"later")
+
+    cluster.before = rolls
+    with client_of(cluster) as client:
+        assert Source(client).view("t").pieces == [Piece(1, 5, sealed=True)]
+
+
+def test_a_sound_object_with_other_records_than_the_backup_says_is_named() -> None:
+    cluster, place = filled(), MemoryPlace()
+    with client_of(cluster) as client:
+        manifest = backed_up(client, place).manifest
+    (topic,) = [topic for topic in manifest.topics if topic.name == "b"]
+    key = manifest.key(topic, topic.segments[0], topic.segments[0].objects[0])
+    payloads = decode_object(key, place.objects[key.name])
+    place.objects[key.name] = encode_object(key, [*payloads[:-1], b"X"])
+    assert verify(place).wrong == [f"{key.name}: holds other records than the backup says"]
