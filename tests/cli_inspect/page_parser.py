@@ -1,5 +1,6 @@
 """A reader of a node's files that knows only FORMATS.md: struct, zlib, msgpack and the numbers on the page."""
 
+import hashlib
 import struct
 import zlib
 from typing import Any, NamedTuple
@@ -93,3 +94,18 @@ def snapshot(data: bytes) -> tuple[Header, list[Any]]:
     body = data[64 : 64 + length]
     assert zlib.crc32(body) == crc
     return head, unpack_msgpack(body)
+
+
+def backup_object(data: bytes) -> tuple[tuple[str, int, int, int], list[bytes]]:
+    """(topic, cluster, segment, first record) and the payloads of an object of a backup."""
+    assert struct.unpack_from("<I", data, 44)[0] == zlib.crc32(data[:44])
+    magic, version, length, count, cluster, segment, first, zero = struct.unpack_from("<8sHHIQQQI", data)
+    assert (magic, version, zero) == (b"WALBKUP\n", 1, 0)
+    assert hashlib.sha256(data[:-32]).digest() == data[-32:]
+    at = 48 + length + 4 * count
+    payloads = []
+    for size in struct.unpack_from(f"<{count}I", data, 48 + length):
+        payloads.append(data[at : at + size])
+        at += size
+    assert at == len(data) - 32
+    return (data[48 : 48 + length].decode(), cluster, segment, first), payloads

@@ -13,6 +13,7 @@ from core_node import World
 from test_segment_scan_table import TABLE
 
 from fuzz.samples import CATALOGUE_RECORDS, COMMANDS, MEMBERSHIPS, catalogue_file, snapshot_file
+from walrus.cli.backup import format as backup_format
 from walrus.core.config import MS
 from walrus.core.metadata import commands
 from walrus.core.metadata import snapshot as snapshot_body
@@ -59,6 +60,7 @@ def test_the_tables_of_bytes_have_no_gap_and_the_codes_sizes() -> None:
     header, record, *_ = tables("Record files")
     assert (layout(header), layout(record)) == (recordlog.HEADER_BYTES, recordlog.RECORD_HEADER_BYTES)
     assert layout(tables("Snapshot:")[0]) == snapshotfile.HEADER_BYTES
+    assert layout(tables("Backups")[0]) == backup_format.HEADER_BYTES
     assert len(verdicts) == 9
 
 
@@ -68,6 +70,7 @@ def test_the_tables_of_bytes_have_no_gap_and_the_codes_sizes() -> None:
         ("Segment:", [blocks.SEGMENT_MAGIC, blocks.BLOCK_MAGIC]),
         ("Record files", [journal.JOURNAL_MAGIC, catalogue.CATALOGUE_MAGIC, recordlog.RECORD_MAGIC]),
         ("Snapshot:", [snapshotfile.SNAPSHOT_MAGIC]),
+        ("Backups", [backup_format.OBJECT_MAGIC]),
     ],
 )
 def test_the_magics_are_the_codes(section: str, magics: list[bytes]) -> None:
@@ -83,6 +86,7 @@ def test_the_format_versions_and_limits_are_the_codes() -> None:
         "segment": blocks.FORMAT_VERSION,
         "journal, catalogue": recordlog.FORMAT_VERSION,
         "snapshot": snapshotfile.FORMAT_VERSION,
+        "backup's object, manifest": backup_format.FORMAT_VERSION,
     }
     assert f"at most {blocks.MAX_BODY_BYTES} |" in PAGE
     assert scan.CHECKS_PER_BYTE == 4
@@ -127,6 +131,21 @@ def test_the_snapshots_fields_are_the_codes() -> None:
     assert as_listed(tables("Snapshot:")[1]) == {
         name: fields_of(kind) for name, kind in (rows | {"segment": snapshot_body.SegmentRow}).items()
     }
+
+
+def test_the_fields_of_a_manifest_are_the_codes() -> None:
+    rows = {"backup": backup_format.Manifest, "topic": backup_format.TopicRow, "segment": backup_format.SegmentRow}
+    assert as_listed(tables("Backups")[1]) == {
+        name: fields_of(kind) for name, kind in (rows | {"object": backup_format.ObjectRow}).items()
+    }
+
+
+def test_the_pages_parser_reads_an_object_of_a_backup() -> None:
+    key = backup_format.ObjectKey(0xC1, "logs", 3, 70)
+    data = backup_format.encode_object(key, [b"one", b"", b"three"])
+    assert page_parser.backup_object(data) == (("logs", 0xC1, 3, 70), [b"one", b"", b"three"])
+    with pytest.raises(AssertionError):
+        page_parser.backup_object(data[:-1] + b"!")
 
 
 def test_the_recovery_tables_are_those_that_the_code_has_at_its_top() -> None:

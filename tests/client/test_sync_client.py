@@ -14,6 +14,7 @@ from walrus.client import (
     ServerError,
     TimedOut,
     WalrusClient,
+    calls,
 )
 
 
@@ -199,3 +200,36 @@ def test_a_host_that_no_name_can_be_is_a_connection_error() -> None:
         pytest.raises(NotConnected, match="cannot connect"),
     ):
         client.metrics()
+
+
+def test_many_requests_get_their_replies_in_order_errors_included() -> None:
+    with FakeServer(FakeCluster()) as server, WalrusClient([server.address]) as client:
+        client.register("t")
+        client.put_many("t", [b"a", b"b"])
+        requests = [calls.fetch("t", 1, 0), calls.fetch("t", 1, 2), calls.get("nope"), calls.get("t")]
+        assert client.call_many(requests) == [b"OK 1 a", b"EMPTY", b"ERR unknown topic nope", b"OK a"]
+        assert client.call_many([]) == []
+
+
+def test_many_requests_end_once_their_replies_are_too_large_and_the_next_is_not_confused() -> None:
+    with FakeServer(FakeCluster()) as server, WalrusClient([server.address]) as client:
+        client.register("t")
+        client.put_many("t", [b"%d" % number * 1000 for number in range(100)])
+        requests = [calls.fetch("t", 1, offset) for offset in range(100)]
+        replies = client.call_many(requests, reply_bytes_max=10_000)
+        assert 1 <= len(replies) < 100
+        assert client.call_many(requests[len(replies) :])[0] == b"OK %d %b" % (
+            len(replies) + 1,
+            b"%d" % len(replies) * 1000,
+        )
+
+
+def test_of_many_requests_those_that_may_be_repeated_move_on_and_a_get_does_not() -> None:
+    with FakeServer(hangs_up) as dead, FakeServer(FakeCluster()) as server:
+        with WalrusClient([dead.address, server.address]) as client:
+            assert client.call_many([calls.METRICS, calls.TOPICS])[0].startswith(b"{")
+        with (
+            WalrusClient([dead.address, server.address]) as client,
+            pytest.raises(OutcomeUnknown, match="outcome unknown: GET t: connection to"),
+        ):
+            client.call_many([calls.METRICS, calls.get("t")])

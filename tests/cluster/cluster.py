@@ -21,7 +21,7 @@ from walrus.client.session import ClientSession
 from walrus.client.sync import WalrusClient
 
 PATIENCE_S = 90.0
-_NODES_MAX = 4
+_NODES_MAX = 5
 _WINDOW = 256  # FETCHes in flight of one reader
 SMALL_SEGMENTS = {"WALRUS_MAX_SEGMENT_ENTRIES": "10", "WALRUS_MONITOR_CHECK_MS": "200"}
 
@@ -75,7 +75,7 @@ class PortsHeld:
 
 
 class Cluster(LocalCluster):
-    """Nodes 1 to 3 unless told otherwise; node 4 may be added."""
+    """Nodes 1 to 3 unless told otherwise; others, up to node 5, may be added."""
 
     def __init__(self, directory: Path, nodes: int = 3, environment: Mapping[str, str] | None = None) -> None:
         self._ports = PortsHeld(2 * _NODES_MAX)

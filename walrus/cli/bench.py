@@ -31,13 +31,13 @@ _SPAWN_RAFT_PORT = 16001
 
 
 @contextlib.contextmanager
-def spawned_cluster(client_port: int, raft_port: int, data_root: Path | None) -> Iterator[LocalCluster]:
-    """Three nodes at default settings on data of their own, which is deleted afterwards.
+def spawned_cluster(client_port: int, raft_port: int, data_root: Path | None, nodes: int = 3) -> Iterator[LocalCluster]:
+    """Nodes at default settings on data of their own, which is deleted afterwards.
 
     Raises :class:`ClusterError`.
     """
     with tempfile.TemporaryDirectory(prefix="walrus-bench-", dir=data_root) as directory:
-        cluster = LocalCluster(Path(directory), client_port=client_port, raft_port=raft_port)
+        cluster = LocalCluster(Path(directory), nodes=nodes, client_port=client_port, raft_port=raft_port)
         try:
             cluster.start()
             if amiss := wait_until(cluster.why_not_formed, timeout_s=30.0):

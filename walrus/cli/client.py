@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from walrus import __version__
+from walrus.cli.backup.command import backup
 from walrus.cli.doctor.command import doctor
 from walrus.cli.inspection.command import inspect
 from walrus.cli.nodes import node
@@ -252,6 +253,7 @@ main.add_command(inspect)
 main.add_command(topic)
 main.add_command(doctor)
 main.add_command(node)
+main.add_command(backup)
 
 
 def _stdout() -> BinaryIO:

@@ -175,12 +175,29 @@ class WalrusClient:
                 raise TimedOut(f"{call.name}: {problem}")
         raise NotConnected(f"{call.name}: {problem}")
 
-    def _exchange(self, requests: Sequence[Call], deadline_s: float) -> _Exchange:
+    def call_many(self, requests: Sequence[Call], reply_bytes_max: int | None = None) -> list[bytes]:
+        """Send requests pipelined; their replies in order, as they came, errors of the node included.
+
+        They may be fewer than the requests, but not none: where the connection broke on the way, or once they exceed
+        ``reply_bytes_max`` together, which drops the connection. OutcomeUnknown where one without a reply may not be
+        repeated.
+        """
+        if not requests:
+            return []
+        exchange = self._exchange(requests, time.monotonic() + self._timeout_s, reply_bytes_max)
+        replies = [reply for reply in exchange.replies if reply is not None]
+        lost = [call for call in requests[len(replies) : len(exchange.replies)] if not call.repeatable]
+        if lost:
+            raise OutcomeUnknown(f"outcome unknown: {lost[0].name}: {exchange.problem}")
+        return replies or [self.call(requests[0])]
+
+    def _exchange(self, requests: Sequence[Call], deadline_s: float, reply_bytes_max: int | None = None) -> _Exchange:
         """Send ``requests`` and collect their replies; every reply moves the deadline on."""
         connection = self._connection(deadline_s)
         session = self._session
         replies: list[bytes | None] = []
         given = 0
+        arrived_bytes = 0
         finished = False
         try:
             while len(replies) < len(requests):
@@ -199,6 +216,9 @@ class WalrusClient:
                 if arrived:
                     deadline_s = max(deadline_s, time.monotonic() + self._timeout_s)
                     replies += [reply.body for reply in arrived]
+                    arrived_bytes += sum(len(reply.body) for reply in arrived)
+                    if reply_bytes_max is not None and arrived_bytes > reply_bytes_max:
+                        return _Exchange(replies, f"more than {reply_bytes_max} bytes came from {self.address}")
             finished = True
         except (OSError, ProtocolError) as error:
             timed_out = isinstance(error, TimeoutError)
@@ -209,7 +229,7 @@ class WalrusClient:
             replies += [None] * len(session.connection_lost().unknown)
             return _Exchange(replies, problem, timed_out)
         finally:
-            # Also on Ctrl-C: replies still to come must not be taken for those of later requests.
+            # Also on Ctrl-C, and where enough has come: later replies must not be taken for those of other requests.
             if not finished:
                 self._move_on()
         return _Exchange(replies)
