@@ -225,7 +225,7 @@ def _check(cluster: Cluster, history: History, auditor: Auditor, scans: dict[str
         if topic in churned:
             trimmed = removed_from_all(cluster, topic)
             if trimmed is not None:
-                check_deletions(topic, history, scan, trimmed)
+                check_deletions(topic, history, scan, trimmed, _first_left(cluster, topic))
             continue
         before, base = removed_records(cluster, topic, 1), auditor.earliest[topic][1]
         if before is not None:
@@ -233,6 +233,15 @@ def _check(cluster: Cluster, history: History, auditor: Auditor, scans: dict[str
         else:
             cluster.world.labels["not judged: what was removed is not known"] += 1
     check_history(history, {topic: scans[topic] for topic in removed}, drained, removed)
+
+
+def _first_left(cluster: Cluster, topic: str) -> int:
+    """Number of the first segment of that name that is not gone, there or still to come."""
+    state = newest_metadata(cluster.core)
+    if state is None:
+        return 0
+    found = state.topics.get(topic)
+    return found.first.number if found is not None else state.deleted.get(topic, 0)
 
 
 def _drain(cluster: Cluster, load: "Load") -> None:
