@@ -201,6 +201,7 @@ def conclude(cluster: Cluster, history: History, load: Load) -> None:
     drained = setup.drained and not auditor.excused
     if drained:
         auditor.drain(setup.topic_names)
+        drained = not auditor.excused
     for topic in setup.topic_names:
         scans[topic] = auditor.scan(topic)
     if newest_metadata(cluster.core) is not None:  # not the small nodes of the tests
