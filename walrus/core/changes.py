@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from walrus.core.metadata.commands import SEALED
-from walrus.core.metadata.state import Change, Segment
+from walrus.core.metadata.state import Change
 
 if TYPE_CHECKING:
     from walrus.core.running import Running
@@ -15,7 +15,7 @@ def spread(node: "Running", changes: list[Change], now_ns: int) -> None:
         if change.below:
             node.removal.apply(change, now_ns)
         elif change.segment:
-            node.writers.changed(change.topic, _segment(node, change))
+            node.writers.changed(change.topic, node.metadata.existing(change.topic, change.segment))
     for change in changes:
         if change.node:
             node.group.address_changed(node.metadata.nodes[change.node])
@@ -23,7 +23,7 @@ def spread(node: "Running", changes: list[Change], now_ns: int) -> None:
             continue
         if change.below:
             continue
-        key, segment = (change.topic, change.segment), _segment(node, change)
+        key, segment = (change.topic, change.segment), node.metadata.existing(change.topic, change.segment)
         node.recoveries.changed(change.topic, segment, now_ns)
         node.upkeep.changed(change.topic, segment)
         node.puts.changed(change.topic, segment)
@@ -37,9 +37,3 @@ def spread(node: "Running", changes: list[Change], now_ns: int) -> None:
             node.service.topic_known(change.topic, now_ns)
     if changes:
         node.gets.changed(now_ns)
-
-
-def _segment(node: "Running", change: Change) -> Segment:
-    segment = node.metadata.topics[change.topic].segment(change.segment)
-    assert segment is not None
-    return segment

@@ -29,9 +29,8 @@ STATE: Final = 4
 METRICS: Final = 5
 FETCH: Final = 6
 TOPICS: Final = 7
-HTTP: Final = (
-    8  # never parsed from a frame: a connection that began as HTTP, topic is the path, payload what is accepted
-)
+# Never parsed from a frame: a connection that began as HTTP. The topic is the path, the payload what is accepted.
+HTTP: Final = 8
 NODES: Final = 9
 NODE: Final = 10
 CREATE: Final = 11

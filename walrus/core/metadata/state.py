@@ -163,6 +163,12 @@ class Metadata:
             return self._configure_topic(command)
         return self._register_node(command)
 
+    def existing(self, topic: str, number: int) -> Segment:
+        """A segment that is known to be there."""
+        segment = self.topics[topic].segment(number)
+        assert segment is not None, f"{topic}:{number} is not there"
+        return segment
+
     def is_gone(self, topic: str, number: int) -> bool:
         """The segment was there and is no more. Once true this stays true, whatever becomes of the name."""
         found = self.topics.get(topic)

@@ -77,21 +77,16 @@ class Upkeep:
             self._look_at(self._to_look_at.pop(), now_ns)
 
     def _look_at(self, key: Key, now_ns: int) -> None:
-        if self._metadata.is_gone(*key) or self._segment(key).state != SEALED or key in self._changes:
+        if self._metadata.is_gone(*key) or self._metadata.existing(*key).state != SEALED or key in self._changes:
             return
         wanted = self._wanted(key, now_ns)
         if wanted is not None:
-            self._changes[key] = change = Change(wanted, self._segment(key).version, now_ns, now_ns, [])
+            self._changes[key] = change = Change(wanted, self._metadata.existing(*key).version, now_ns, now_ns, [])
             self._ask(key, change, now_ns)
-
-    def _segment(self, key: Key) -> Segment:
-        segment = self._metadata.topics[key[0]].segment(key[1])
-        assert segment is not None
-        return segment
 
     def _wanted(self, key: Key, now_ns: int) -> tuple[Member, ...] | None:
         """The set that the segment should have as things are now; None where its own is as good."""
-        segment = self._segment(key)
+        segment = self._metadata.existing(*key)
         nodes, live, target = self._metadata.nodes, self._liveness.live, self._config.target_replicas
         voters = placeable(nodes, self._raft.committed_membership)
         gone = self._liveness.gone([m[0] for m in segment.members], self._config.replace_after_ns, now_ns)
@@ -112,7 +107,7 @@ class Upkeep:
         if change.proposed:
             self._propose(key, change, now_ns)
             return
-        segment = self._segment(key)
+        segment = self._metadata.existing(*key)
         for member in change.members:
             if member not in change.holding:
                 self._out.send(member[0], Hold(*key, segment.count, change.version + 1))
@@ -129,7 +124,7 @@ class Upkeep:
             self._propose(key, change, now_ns)
 
     def _propose(self, key: Key, change: Change, now_ns: int) -> None:
-        segment = self._segment(key)
+        segment = self._metadata.existing(*key)
         command = ChangeSet(*key, SEALED, segment.epoch, change.version, change.members)
         change.proposed = bool(self._raft.propose(encode(command), now_ns))
 
