@@ -7,7 +7,8 @@ import pytest
 from fake_nodes import PATH, EchoNode
 from small_clusters import small_cluster
 
-from walrus.core.actions import Delete, PauseReading, Read, Reply, ResumeReading, Send, Truncate, Write
+from walrus.core.actions import Delete, PauseReading, Read, Reply, ResumeReading, Send, SetPeerAddress, Truncate, Write
+from walrus.core.codec import encode_message
 from walrus.core.config import Deadline
 from walrus.core.events import (
     ClientConnected,
@@ -23,6 +24,7 @@ from walrus.core.events import (
     WriteCompleted,
     WriteFailed,
 )
+from walrus.core.peer import Envelope, Ping, VoteReply
 from walrus.sim.cluster import Cluster
 from walrus.sim.streams import Connection
 from walrus.sim.trace import Trace
@@ -252,6 +254,24 @@ def test_filters_decide_how_many_copies_arrive_and_when(
     got = received(cluster, 2)
     assert check(sent, got)
     assert got != sent
+
+
+def test_listeners_hear_of_every_message_that_leaves_and_of_every_copy_that_arrives() -> None:
+    cluster = make_cluster()
+    vote, ping = (
+        encode_message(Envelope(0, 1, 0, 2, 0), message) for message in (VoteReply(1, True, False), Ping(False))
+    )
+    heard: dict[str, list[tuple[int, int, bytes]]] = {"sent": [], "received": []}
+    cluster.network.when_sent("VoteReply", lambda *message: heard["sent"].append(message))
+    cluster.network.when_received("VoteReply", lambda *message: heard["received"].append(message))
+    do(cluster, 1, SetPeerAddress(2, "node2:6001"), Send(2, vote), Send(2, ping))
+    assert heard == {"sent": [(1, 2, vote)], "received": [(1, 2, vote)]}
+    cluster.network.filters.append(lambda sender, to, delays: [])
+    do(cluster, 1, Send(2, vote))
+    assert (len(heard["sent"]), len(heard["received"])) == (2, 1)
+    cluster.network.filters[:] = [lambda sender, to, delays: [*delays, MS]]
+    do(cluster, 1, Send(2, vote))
+    assert (len(heard["sent"]), len(heard["received"])) == (3, 3)
 
 
 class Client:

@@ -30,6 +30,10 @@ _ON_TIME: Final = [0]
 _NEW_KIND_EVERY: Final = 8  # messages of a newer node to one of a kind that older ones do not know
 
 
+Listener = Callable[[int, int, bytes], None]
+"""Told sender, recipient and bytes of a message; a checker, which changes nothing."""
+
+
 class Watcher(Protocol):
     """Who draws a picture of the messages."""
 
@@ -90,11 +94,21 @@ class Network:
         self._kept: list[_Copy] = []  # what clogged links hold
         self._lost: dict[Said, bool] = {}  # what filters lost, since ``on_repeat`` wants to know
         self._plans: dict[tuple[int, int, bytes, int], list[int]] = {}
+        self._departures: dict[bytes, list[Listener]] = {}  # by tag: who wants to hear of messages that leave
+        self._listeners: dict[bytes, list[Listener]] = {}  # the same for those that arrive
 
     def add(self, host: "Host", address: str) -> None:
         """Make ``host`` reachable at ``address`` (``host:port``)."""
         self.hosts[host.node_id] = host
         self.addresses[address] = host
+
+    def when_sent(self, kind: str, listener: Listener) -> None:
+        """Tell of each message of this kind that a node sends, before faults decide what becomes of it."""
+        self._departures.setdefault(tag_of(kind), []).append(listener)
+
+    def when_received(self, kind: str, listener: Listener) -> None:
+        """Tell of each copy of a message of this kind that arrives at a running node, before it handles it."""
+        self._listeners.setdefault(tag_of(kind), []).append(listener)
 
     def is_cut(self, sender: int, to: int) -> bool:
         """Whether messages from ``sender`` to ``to`` are lost."""
@@ -177,6 +191,8 @@ class Network:
         """Take a message from node ``sender`` to node ``to``."""
         if self.tap is not None:
             self.tap(sender, to, data)
+        for listener in self._departures.get(data[TAG_AT:TAG_END], ()):
+            listener(sender, to, data)
         link = self._links.get((sender, to)) or self._link(sender, to)
         if self.newer and sender in self.newer and next_version.can_rewrite(data):
             data = next_version.rewrite(data)
@@ -280,6 +296,8 @@ class Network:
             if self.newer and link.sender in self.newer and link.to not in self.newer:
                 self.fates["read by an older node"] += 1
             host.heard_from[link.sender] = True
+            for listener in self._listeners.get(data[TAG_AT:TAG_END], ()):
+                listener(link.sender, link.to, data)
             host.deliver(MessageReceived(data))
         self.fates[fate] += 1
         if self.watcher is not None:
