@@ -158,7 +158,30 @@ def test_nothing_overtakes_a_put_that_came_back_while_others_are_under_way() -> 
     bench.put(b"c")
     assert bench.forwarded() == []
     bench.done(first, MOVED)
+    bench.roll(writer=3)
     assert [message.payloads for _, message in bench.forwarded()] == [[b"a", b"b", b"c"]]
+
+
+def test_a_put_that_came_back_is_not_sent_to_the_same_segment_again() -> None:
+    bench = Routing(writer=2)
+    bench.put(b"a")
+    [(_, message)] = bench.forwarded()
+    bench.done(message, MOVED)  # the process that wrote the segment is gone, and node 2 runs another one
+    bench.put(b"b")
+    bench.puts.tick(1)
+    bench.puts.flush()
+    assert bench.forwarded() == []
+    bench.roll(writer=3)
+    assert [(to, message.payloads) for to, message in bench.forwarded()] == [(3, [b"a", b"b"])]
+
+
+def test_a_put_that_came_back_and_finds_no_other_segment_in_time_is_refused() -> None:
+    bench = Routing(writer=2)
+    bench.put(b"a")
+    [(_, message)] = bench.forwarded()
+    bench.done(message, MOVED)
+    bench.puts.tick(TIMEOUT_NS)
+    assert (bench.replies(), bench.forwarded()) == ([not_leader("logs", 1)], [])
 
 
 def test_what_a_lost_connection_may_have_lost_is_unknown() -> None:

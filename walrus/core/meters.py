@@ -5,6 +5,7 @@ A part is given the time as everywhere in the core; who asks for METRICS reads t
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from walrus.core.config import MS, SECOND
@@ -16,6 +17,8 @@ LATENCY_BOUNDS_NS: Final = (
     *(1 * SECOND, 2_500 * MS, 5 * SECOND, 10 * SECOND),
 )
 """Upper bounds, each inclusive, of the buckets of every histogram; one more bucket takes what lies above them."""
+
+_UPTO_S: Final = (*(str(bound_ns / SECOND) for bound_ns in LATENCY_BOUNDS_NS), "+Inf")
 
 
 class Histogram:
@@ -35,14 +38,8 @@ class Histogram:
 
 def histogram_value(counts: Sequence[int], sum_ns: int) -> dict[str, Any]:
     """A histogram as METRICS shows it: ``{"count", "sum_s", "le": {upper bound in seconds: how many up to it}}``."""
-    total = 0
-    upto: dict[str, int] = {}
-    for bound_ns, count in zip(LATENCY_BOUNDS_NS, counts, strict=False):
-        total += count
-        upto[str(bound_ns / SECOND)] = total
-    total += counts[-1]
-    upto["+Inf"] = total
-    return {"count": total, "sum_s": sum_ns / SECOND, "le": upto}
+    upto = dict(zip(_UPTO_S, accumulate(counts), strict=True))
+    return {"count": upto["+Inf"], "sum_s": sum_ns / SECOND, "le": upto}
 
 
 class RequestMeter:

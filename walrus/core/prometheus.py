@@ -183,25 +183,21 @@ def render(report: Report, *, open_metrics: bool) -> bytes:
     """The report as text, in the order of the table."""
     lines: list[str] = []
     for family in FAMILIES:
-        name = family.name.removesuffix("_total") if open_metrics else family.name
-        lines += (f"# HELP {name} {family.help}", f"# TYPE {name} {family.kind}")
+        told = family.name.removesuffix("_total") if open_metrics else family.name
+        lines += (f"# HELP {told} {family.help}", f"# TYPE {told} {family.kind}")
         for values, value in family.read(report):
-            labels = list(zip(family.labels, values, strict=True))
+            labels = "".join([f'{name}="{_escaped(text)}",' for name, text in zip(family.labels, values, strict=True)])
+            shown = f"{{{labels[:-1]}}}" if labels else ""
             if family.kind == HISTOGRAM:
-                lines += [f"{family.name}_bucket{_shown([*labels, ('le', le)])} {n}" for le, n in value["le"].items()]
-                lines.append(f"{family.name}_sum{_shown(labels)} {value['sum_s']}")
-                lines.append(f"{family.name}_count{_shown(labels)} {value['count']}")
+                bucket = f'{family.name}_bucket{{{labels}le="'
+                lines += [f'{bucket}{le}"}} {n}' for le, n in value["le"].items()]
+                lines.append(f"{family.name}_sum{shown} {value['sum_s']}")
+                lines.append(f"{family.name}_count{shown} {value['count']}")
             else:
-                lines.append(f"{family.name}{_shown(labels)} {value}")
+                lines.append(f"{family.name}{shown} {value}")
     if open_metrics:
         lines.append("# EOF")
     return ("\n".join(lines) + "\n").encode("utf-8")
-
-
-def _shown(labels: list[tuple[str, str]]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
 
 
 def _escaped(value: str) -> str:

@@ -26,13 +26,14 @@ FORWARD_BYTES_MAX = 4 << 20
 class Route:
     """Invariant: everything in ``queue`` was put after everything under way to ``target``."""
 
-    __slots__ = ("moved", "queue", "target", "under_way")
+    __slots__ = ("closed", "moved", "queue", "target", "under_way")
 
     def __init__(self) -> None:
         self.queue: deque[Pending] = deque()
         self.target = 0  # number of the segment that the PUTs under way were sent to
         self.under_way = 0
         self.moved: list[Pending] = []  # came back, in any order; joins the queue when nothing is under way
+        self.closed = 0  # number of a segment whose node has no writer of it, and will have none any more
 
 
 class Puts:
@@ -137,8 +138,8 @@ class Puts:
                     self._writers.put(writer, pending)
                 route.queue.clear()
             return
-        if self._reachability.lost(node):
-            return  # better wait for the failover than lose it on the way
+        if self._reachability.lost(node) or segment.number == route.closed:
+            return  # better wait for the failover than lose it on the way, or be told the same again and again
         route.target = segment.number
         while route.queue:
             self._forward(key, node, route)
@@ -232,6 +233,8 @@ class Puts:
         if ended:
             if message.status == DONE:
                 self.meter.answered(ended, now_ns, forwarded=True)
+            elif message.status == MOVED:
+                self._routes[key[0]].closed = key[1]
             self._finish(key, message.status, ended)
 
     def _finish(self, key: Key, status: int, pendings: list[Pending]) -> None:

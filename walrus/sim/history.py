@@ -65,7 +65,8 @@ class Operation(msgspec.Struct):
 
 
 class History:
-    """All operations in the order in which they were sent. ``acknowledged`` counts PUTs by topic.
+    """All operations in the order in which they were sent. ``acknowledged`` counts PUTs by topic, ``got`` the GETs that
+    were answered.
 
     ``stale_allowed``: no lease could prevent it.
     """
@@ -73,6 +74,7 @@ class History:
     def __init__(self) -> None:
         self.operations: list[Operation] = []
         self.acknowledged: Counter[str] = Counter()
+        self.got = 0
         self.stale_allowed = False
 
     def add(self, operation: Operation) -> Operation:
@@ -85,6 +87,8 @@ class History:
         operation.answer(reply, now_ns)
         if operation.verb == "PUT" and operation.outcome == DONE:
             self.acknowledged[operation.topic] += 1
+        elif operation.verb == "GET" and operation.outcome in (DONE, EMPTY_REPLY):
+            self.got += 1
 
     def of_topic(self, topic: str, verb: str) -> list[Operation]:
         """The operations with this verb on this topic."""

@@ -153,6 +153,16 @@ def report(host: "Host") -> dict[str, Any] | None:
     return tell(running, host.now_ns()) if running is not None else None
 
 
+def answered(host: "Host") -> dict[str, int] | None:
+    """How many PUTs and GETs the host's process has counted as answered; None where :func:`report` has nothing."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    if running is None:
+        return None
+    meters = {"put": running.puts.meter, "get": running.gets.meter}
+    return {verb: sum(meter.local.counts) + sum(meter.forwarded.counts) for verb, meter in meters.items()}
+
+
 def copy_behind(host: "Host") -> int:
     """A node whose copy lacks records that the host's process, the writer, has acknowledged; 0 if there is none."""
     node: Any = host.node

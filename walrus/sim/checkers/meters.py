@@ -9,7 +9,7 @@ from typing import Any
 from walrus.core.prometheus import render
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
-from walrus.sim.history import DONE, EMPTY_REPLY, History
+from walrus.sim.history import History
 from walrus.sim.host import Host
 from walrus.sim.world import Violation
 
@@ -28,27 +28,21 @@ class Meters:
         """Nothing: who asks, asks seldom."""
 
     def on_crash(self, host: Host) -> None:
-        """A process ends: compare what all have counted so far with what clients were told."""
-        if self._note(host) is None:
-            return
-        for other in self._cluster.hosts:
-            self._note(other)
-        told = {"put": sum(self._history.acknowledged.values()), "get": 0}
-        for operation in self._history.operations:
-            told["get"] += operation.verb == "GET" and operation.outcome in (DONE, EMPTY_REPLY)
-        for verb, answered in told.items():
-            counted = sum(each[verb] for each in self._counted.values())
-            if counted < answered:
-                raise Violation(f"meters: clients got {answered} answers to {verb}, and nodes counted {counted}")
-
-    def _note(self, host: Host) -> dict[str, Any] | None:
+        """A process ends: look at its report, and compare what all have counted so far with what clients were told."""
         report = probe.report(host)
-        if report is not None:
-            _check(host, report)
-            self._counted[host.node_id, host.life] = {
-                verb: report[verb]["local"]["count"] + report[verb]["forwarded"]["count"] for verb in ("put", "get")
-            }
-        return report
+        if report is None:
+            return
+        _check(host, report)
+        for other in self._cluster.hosts:
+            if (answered := probe.answered(other)) is not None:
+                self._counted[other.node_id, other.life] = answered
+        self._counted[host.node_id, host.life] = {
+            verb: report[verb]["local"]["count"] + report[verb]["forwarded"]["count"] for verb in ("put", "get")
+        }
+        for verb, told in (("put", sum(self._history.acknowledged.values())), ("get", self._history.got)):
+            counted = sum(each[verb] for each in self._counted.values())
+            if counted < told:
+                raise Violation(f"meters: clients got {told} answers to {verb}, and nodes counted {counted}")
 
 
 def _check(host: Host, report: dict[str, Any]) -> None:
