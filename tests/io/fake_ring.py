@@ -17,8 +17,8 @@ class FakeRing:
         self.buffers: dict[int, bytes] = {}
         self._completions: list[tuple[int, int]] = []
 
-    def write(self, fd: int, data: memoryview, offset: int, tag: int) -> object:
-        self._prepare(f"write {bytes(data).decode()}", offset, tag)
+    def write(self, fd: int, data: memoryview, offset: int, tag: int, *, linked: bool) -> object:
+        self._prepare(f"write {bytes(data).decode()}" + ("" if linked else " and no more"), offset, tag)
         return data
 
     def datasync(self, fd: int, tag: int) -> None:

@@ -99,8 +99,8 @@ class SimulatedStore:
     queue here as they queue in the core.
     """
 
-    def __init__(self) -> None:
-        self.world = World(1, Trace(), max_steps=1_000_000)
+    def __init__(self, seed: int = 1) -> None:
+        self.world = World(seed, Trace(), max_steps=1_000_000)
         self._done: list[Event] = []
         self.disk = Disk(self.world, self.world.rng, self._completed, (1_000, 2_000_000))
         self._queue: deque[Change] = deque()

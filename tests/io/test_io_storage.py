@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from walrus.core.actions import Delete, Read, Rename, Truncate, Write
+from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
-from walrus.io.storage import StorageAction, ThreadedStorage
+from walrus.io.storage import Changed, StorageAction, ThreadedStorage
 from walrus.io.storage_mmap import MappedFiles
 
 KIB = 1024
@@ -49,30 +49,35 @@ def read_all(files: MappedFiles, path: str) -> bytes:
     return result.data
 
 
+def apply(files: MappedFiles, batch: list[Change]) -> list[Changed]:
+    """What becomes of each change, first of those that need no sync."""
+    return [done for part in files.apply(batch) for done in part]
+
+
 def test_what_was_written_is_read_back_and_the_rest_of_the_file_is_zero(files: MappedFiles) -> None:
-    assert files.apply([Write("a", 0, b"one", 1), Write("a", 3, b"two", 2)]) == [WriteCompleted(1), WriteCompleted(2)]
+    assert apply(files, [Write("a", 0, b"one", 1), Write("a", 3, b"two", 2)]) == [WriteCompleted(1), WriteCompleted(2)]
     content = read_all(files, "a")
     assert content == b"onetwo".ljust(64 * KIB, b"\0")
 
 
 def test_a_write_may_replace_earlier_bytes_and_leave_a_gap(files: MappedFiles) -> None:
-    files.apply([Write("a", 0, b"xxxx", 1), Write("a", 1, b"yy", 2), Write("a", 10, b"z", 3)])
+    apply(files, [Write("a", 0, b"xxxx", 1), Write("a", 1, b"yy", 2), Write("a", 10, b"z", 3)])
     assert read_all(files, "a")[:12] == b"xyyx\0\0\0\0\0\0z\0"
 
 
 def test_an_empty_write_creates_the_file(files: MappedFiles, tmp_path: Path) -> None:
-    assert files.apply([Write("a", 0, b"", 1)]) == [WriteCompleted(1)]
+    assert apply(files, [Write("a", 0, b"", 1)]) == [WriteCompleted(1)]
     assert (tmp_path / "a").exists()
 
 
 def test_a_directory_on_the_way_has_to_exist(files: MappedFiles) -> None:
-    (failed,) = files.apply([Write("nowhere/a", 0, b"x", 1)])
+    (failed,) = apply(files, [Write("nowhere/a", 0, b"x", 1)])
     assert isinstance(failed, WriteFailed)
     assert failed.error.startswith("ENOENT")
 
 
 def test_a_read_is_short_only_at_the_end_of_the_file(files: MappedFiles) -> None:
-    files.apply([Write("a", 0, b"0123456789", 1), Truncate("a", 10, 2)])
+    apply(files, [Write("a", 0, b"0123456789", 1), Truncate("a", 10, 2)])
     assert files.read(Read("a", 4, 3, 5)) == ReadCompleted(5, b"456")
     assert files.read(Read("a", 8, 100, 6)) == ReadCompleted(6, b"89")
     assert files.read(Read("a", 50, 100, 7)) == ReadCompleted(7, b"")
@@ -85,35 +90,35 @@ def test_reading_a_missing_file_says_so(files: MappedFiles) -> None:
 def test_files_grow_in_doubling_steps_that_end_at_8_mib(files: MappedFiles, tmp_path: Path) -> None:
     sizes = []
     for end in (1, 64 * KIB + 1, 128 * KIB + 1, 9 * MIB, 20 * MIB, 29 * MIB):
-        files.apply([Write("a", end - 1, b"x", 1)])
+        apply(files, [Write("a", end - 1, b"x", 1)])
         sizes.append((tmp_path / "a").stat().st_size)
     assert sizes == [64 * KIB, 128 * KIB, 256 * KIB, 9 * MIB, 20 * MIB, 29 * MIB - 29 * MIB % KIB]
-    files.apply([Write("a", 29 * MIB, b"x", 1)])
+    apply(files, [Write("a", 29 * MIB, b"x", 1)])
     assert (tmp_path / "a").stat().st_size == 37 * MIB
 
 
 def test_truncation_cuts_preallocation_and_releases_the_descriptor(files: MappedFiles, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    files.apply([Write("a", 0, b"hello", 1)])
-    assert files.apply([Truncate("a", 5, 2)]) == [WriteCompleted(2)]
+    apply(files, [Write("a", 0, b"hello", 1)])
+    assert apply(files, [Truncate("a", 5, 2)]) == [WriteCompleted(2)]
     assert (tmp_path / "a").read_bytes() == b"hello"
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_truncated_file_can_be_written_again(files: MappedFiles, tmp_path: Path) -> None:
-    files.apply([Write("a", 0, b"hello", 1), Truncate("a", 2, 2), Write("a", 2, b"y", 3)])
+    apply(files, [Write("a", 0, b"hello", 1), Truncate("a", 2, 2), Write("a", 2, b"y", 3)])
     assert read_all(files, "a")[:6] == b"hey\0\0\0"
 
 
 def test_truncating_a_missing_file_fails(files: MappedFiles) -> None:
-    assert files.apply([Truncate("none", 0, 3)]) == [WriteFailed(3, "none", "ENOENT: No such file or directory")]
+    assert apply(files, [Truncate("none", 0, 3)]) == [WriteFailed(3, "none", "ENOENT: No such file or directory")]
 
 
 def test_deletion_is_complete_and_a_missing_file_counts_as_deleted(files: MappedFiles, tmp_path: Path) -> None:
-    files.apply([Write("a", 0, b"old", 1)])
-    assert files.apply([Delete("a", 2), Delete("b", 3)]) == [WriteCompleted(2), WriteCompleted(3)]
+    apply(files, [Write("a", 0, b"old", 1)])
+    assert apply(files, [Delete("a", 2), Delete("b", 3)]) == [WriteCompleted(2), WriteCompleted(3)]
     assert not (tmp_path / "a").exists()
-    files.apply([Write("a", 0, b"n", 4)])
+    apply(files, [Write("a", 0, b"n", 4)])
     assert read_all(files, "a")[:4] == b"n\0\0\0"
 
 
@@ -121,19 +126,19 @@ def test_a_renamed_file_replaces_the_other_and_is_written_on_under_its_new_name(
     files: MappedFiles, tmp_path: Path
 ) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    files.apply([Write("a", 0, b"old and long", 1), Write("a.new", 0, b"new", 2)])
-    assert files.apply([Rename("a.new", "a", 3)]) == [WriteCompleted(3)]
+    apply(files, [Write("a", 0, b"old and long", 1), Write("a.new", 0, b"new", 2)])
+    assert apply(files, [Rename("a.new", "a", 3)]) == [WriteCompleted(3)]
     assert len(os.listdir("/proc/self/fd")) == before
     assert os.listdir(tmp_path) == ["a"]
     assert read_all(files, "a")[:12] == b"new".ljust(12, b"\0")
-    files.apply([Write("a", 3, b"er", 4), Write("a.new", 0, b"next", 5)])
+    apply(files, [Write("a", 3, b"er", 4), Write("a.new", 0, b"next", 5)])
     assert read_all(files, "a")[:6] == b"newer\0"
     assert read_all(files, "a.new")[:5] == b"next\0"
 
 
 def test_renaming_a_missing_file_fails_and_leaves_the_other(files: MappedFiles) -> None:
-    files.apply([Write("a", 0, b"old", 1)])
-    assert files.apply([Rename("b", "a", 2)]) == [WriteFailed(2, "b", "ENOENT: No such file or directory")]
+    apply(files, [Write("a", 0, b"old", 1)])
+    assert apply(files, [Rename("b", "a", 2)]) == [WriteFailed(2, "b", "ENOENT: No such file or directory")]
     assert read_all(files, "a")[:4] == b"old\0"
 
 
@@ -141,10 +146,10 @@ def test_a_renaming_is_not_durable_before_its_directory_is(files: MappedFiles, m
     def broken_sync(path: str) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    files.apply([Write("a", 0, b"x", 1)])
+    apply(files, [Write("a", 0, b"x", 1)])
     monkeypatch.setattr("walrus.io.files.sync_directory", broken_sync)
-    assert files.apply([Rename("a", "b", 2)]) == [WriteFailed(2, "a", "EIO: Input/output error")]
-    (failed,) = files.apply([Rename("b", "a", 3)])
+    assert apply(files, [Rename("a", "b", 2)]) == [WriteFailed(2, "a", "EIO: Input/output error")]
+    (failed,) = apply(files, [Rename("b", "a", 3)])
     assert isinstance(failed, WriteFailed)
     assert "an earlier write or sync of" in failed.error
 
@@ -155,8 +160,8 @@ def test_a_file_whose_sync_failed_gets_no_other_name(files: MappedFiles, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", broken_sync)
-        files.apply([Write("a.new", 0, b"y", 1)])
-    (failed,) = files.apply([Rename("a.new", "a", 2)])
+        apply(files, [Write("a.new", 0, b"y", 1)])
+    (failed,) = apply(files, [Rename("a.new", "a", 2)])
     assert isinstance(failed, WriteFailed)
     assert "an earlier write or sync of a.new failed" in failed.error
 
@@ -164,10 +169,10 @@ def test_a_file_whose_sync_failed_gets_no_other_name(files: MappedFiles, monkeyp
 def test_a_reopened_file_keeps_its_bytes_whatever_its_size(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"torn preallocation"[:7])
     files = MappedFiles(tmp_path)
-    assert files.apply([Write("a", 7, b"!", 1)]) == [WriteCompleted(1)]
+    assert apply(files, [Write("a", 7, b"!", 1)]) == [WriteCompleted(1)]
     files.close()
     again = MappedFiles(tmp_path)
-    assert again.apply([Write("a", 8, b"?", 1)]) == [WriteCompleted(1)]
+    assert apply(again, [Write("a", 8, b"?", 1)]) == [WriteCompleted(1)]
     assert read_all(again, "a")[:10] == b"torn pr!?\0"
     again.close()
 
@@ -175,16 +180,16 @@ def test_a_reopened_file_keeps_its_bytes_whatever_its_size(tmp_path: Path) -> No
 def test_many_files_keep_a_bounded_number_of_descriptors(files: MappedFiles) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for number in range(0, 400, 50):
-        files.apply([Write(f"f{n}", 0, b"x", n) for n in range(number, number + 50)])
+        apply(files, [Write(f"f{n}", 0, b"x", n) for n in range(number, number + 50)])
     assert len(os.listdir("/proc/self/fd")) - before <= 256
-    files.apply([Write("f0", 1, b"y", 1)])
+    apply(files, [Write("f0", 1, b"y", 1)])
     assert read_all(files, "f0")[:3] == b"xy\0"
 
 
 def test_a_failed_sync_fails_its_writes_and_is_never_retried(
     files: MappedFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files.apply([Write("a", 0, b"x", 1)])
+    apply(files, [Write("a", 0, b"x", 1)])
     calls: list[int] = []
 
     def broken_sync(fd: int) -> None:
@@ -193,12 +198,12 @@ def test_a_failed_sync_fails_its_writes_and_is_never_retried(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", broken_sync)
-        assert files.apply([Write("a", 1, b"y", 2)]) == [WriteFailed(2, "a", "EIO: Input/output error")]
-    (failed,) = files.apply([Write("a", 1, b"y", 3)])
+        assert apply(files, [Write("a", 1, b"y", 2)]) == [WriteFailed(2, "a", "EIO: Input/output error")]
+    (failed,) = apply(files, [Write("a", 1, b"y", 3)])
     assert isinstance(failed, WriteFailed)
     assert "an earlier write or sync of a failed (EIO" in failed.error
     assert len(calls) == 1
-    assert files.apply([Write("b", 0, b"z", 4)]) == [WriteCompleted(4)]
+    assert apply(files, [Write("b", 0, b"z", 4)]) == [WriteCompleted(4)]
 
 
 def test_a_new_file_is_not_durable_before_its_directory_is(files: MappedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +211,7 @@ def test_a_new_file_is_not_durable_before_its_directory_is(files: MappedFiles, m
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("walrus.io.files.sync_directory", broken_sync)
-    assert files.apply([Write("a", 0, b"x", 1)]) == [WriteFailed(1, "a", "EIO: Input/output error")]
+    assert apply(files, [Write("a", 0, b"x", 1)]) == [WriteFailed(1, "a", "EIO: Input/output error")]
 
 
 def test_one_batch_syncs_each_file_once(files: MappedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +223,7 @@ def test_one_batch_syncs_each_file_once(files: MappedFiles, monkeypatch: pytest.
         real(fd)
 
     monkeypatch.setattr(os, "fdatasync", counting)
-    files.apply([Write(f"f{n % 7}", n, b"x", n) for n in range(70)])
+    apply(files, [Write(f"f{n % 7}", n, b"x", n) for n in range(70)])
     assert len(synced) == len(set(synced)) == 7
 
 
@@ -230,15 +235,15 @@ def test_a_full_disk_refuses_the_write_keeps_reads_and_recovers(tmp_path: Path) 
         pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.decode()}")
     try:
         files = MappedFiles(tmp_path)
-        assert files.apply([Write("a", 0, b"kept", 1)]) == [WriteCompleted(1)]
+        assert apply(files, [Write("a", 0, b"kept", 1)]) == [WriteCompleted(1)]
         (tmp_path / "ballast").write_bytes(bytes(900 * KIB))
         refused = Write("b", 0, bytes(200 * KIB), 2)
-        assert files.apply([refused]) == [SpaceRanOut(refused, "ENOSPC: No space left on device")]
-        assert files.apply([Write("a", 4, b"!", 3)]) == [WriteCompleted(3)]
-        assert files.apply([Write("c", 0, b"fits in a page", 4)]) == [WriteCompleted(4)]
+        assert apply(files, [refused]) == [SpaceRanOut(refused, "ENOSPC: No space left on device")]
+        assert apply(files, [Write("a", 4, b"!", 3)]) == [WriteCompleted(3)]
+        assert apply(files, [Write("c", 0, b"fits in a page", 4)]) == [WriteCompleted(4)]
         assert read_all(files, "a")[:6] == b"kept!\0"
         (tmp_path / "ballast").unlink()
-        assert files.apply([Write("b", 0, bytes(200 * KIB), 5)]) == [WriteCompleted(5)]
+        assert apply(files, [Write("b", 0, bytes(200 * KIB), 5)]) == [WriteCompleted(5)]
         files.close()
     finally:
         subprocess.run(["umount", tmp_path], check=True)

@@ -213,6 +213,113 @@ def test_finishing_with_changes_in_flight_carries_them_out(store: Store) -> None
         assert content(store, f"f{number}", 100) == b"%d" % (number % 10) * 20
 
 
+# --- without a sync ---
+
+
+def test_what_was_written_without_a_sync_is_read_and_is_there_for_the_next_process(store: Store) -> None:
+    done = run(store, Write("a", 0, b"one", 1, sync=False), Write("a", 3, b"two", 2, sync=False))
+    assert done == completed(1, 2)
+    assert content(store, "a", 6) == b"onetwo"
+    store.reopen()
+    assert content(store, "a", 6) == b"onetwo"
+    assert run(store, Write("a", 6, b"", 3), Write("a", 6, b"!", 4, sync=False)) == completed(3, 4)
+    assert content(store, "a", 7) == b"onetwo!"
+
+
+def test_writes_with_and_without_a_sync_to_one_file_take_effect_and_complete_in_order(store: Store) -> None:
+    writes = [Write("a", number, b"%d" % (number % 10), number + 1, sync=number % 3 == 0) for number in range(100)]
+    assert run(store, *writes) == completed(*range(1, 101))
+    assert content(store, "a", 100) == b"0123456789" * 10
+
+
+def test_a_write_without_a_sync_completes_while_another_file_is_being_synced(
+    driver: Callable[[Path], RealStore], tmp_path: Path
+) -> None:
+    """Both in one turn, so that a driver which syncs a turn's files together has both before it."""
+    with fuse_disk(tmp_path) as disk:
+        store = driver(tmp_path)
+        run(store, Write("a", 0, b"x", 1), Write("b", 0, b"x", 2))
+        disk.order("hold fsync")
+        disk.requests.clear()
+        store.submit([Write("a", 1, b"y", 3), Write("b", 1, b"y", 4, sync=False)])
+        disk.until("fsync a")
+        assert store.collect(1) == completed(4)
+        assert not store.has_completions()
+        disk.order("release fsync")
+        assert store.collect(1) == completed(3)
+        assert "fsync b" not in disk.requests
+        store.finish()
+
+
+def test_a_new_file_has_its_entry_on_the_disk_though_its_bytes_are_not_synced(
+    driver: Callable[[Path], RealStore], tmp_path: Path
+) -> None:
+    with fuse_disk(tmp_path) as disk:
+        store = driver(tmp_path)
+        disk.order("hold fsyncdir")
+        store.submit([Write("a", 0, b"x", 1, sync=False)])
+        disk.until("fsyncdir")
+        assert not store.has_completions()
+        disk.order("release fsyncdir")
+        assert store.collect(1) == completed(1)
+        disk.order("report requests")
+        assert "fsync a" not in disk.requests
+        store.finish()
+
+
+def test_an_empty_write_syncs_what_was_written_before_it_and_fails_where_that_does(
+    driver: Callable[[Path], RealStore], tmp_path: Path
+) -> None:
+    with fuse_disk(tmp_path) as disk:
+        store = driver(tmp_path)
+        assert run(store, Write("a", 0, b"xy", 1, sync=False)) == completed(1)
+        disk.requests.clear()
+        assert run(store, Write("a", 2, b"", 2)) == completed(2)
+        assert run(store, Write("a", 2, b"z", 3, sync=False)) == completed(3)
+        disk.order("fail fsync 5")
+        assert run(store, Write("a", 3, b"", 4)) == [WriteFailed(4, "a", DISK_ERROR)]
+        (failed,) = run(store, Write("a", 3, b"", 5))
+        assert isinstance(failed, WriteFailed)
+        assert "an earlier write or sync of a failed (EIO: " in failed.error
+        disk.order("report requests")
+        store.finish()
+    assert disk.requests.count("fsync a") == 2
+
+
+def test_a_file_written_without_a_sync_is_synced_before_it_gets_another_name(
+    driver: Callable[[Path], RealStore], tmp_path: Path
+) -> None:
+    with fuse_disk(tmp_path) as disk:
+        store = driver(tmp_path)
+        assert run(store, Write("a", 0, b"x", 1, sync=False)) == completed(1)
+        disk.order("fail fsync 5")
+        (failed,) = run(store, Rename("a", "b", 2))
+        assert isinstance(failed, WriteFailed)
+        assert "EIO: " in failed.error
+        store.finish()
+
+
+def test_a_file_is_synced_before_it_is_closed_for_another_and_a_failure_is_not_forgotten(
+    driver: Callable[[Path], RealStore], tmp_path: Path
+) -> None:
+    """The kernel tells of a failed write-back only whoever has the file open."""
+    with fuse_disk(tmp_path) as disk:
+        store = driver(tmp_path)
+        assert run(store, Write("first", 0, b"x", 1, sync=False)) == completed(1)
+        disk.order("fail fsync 5")
+        token = 2
+        while "fsync first" not in disk.requests:
+            assert token < 1000
+            assert run(store, Write(f"f{token}", 0, b"x", token, sync=False)) == completed(token)
+            disk.order("report requests")
+            token += 1
+        disk.order("fail fsync 0")
+        (failed,) = run(store, Write("first", 1, b"x", token, sync=False))
+        assert isinstance(failed, WriteFailed)
+        assert "an earlier write or sync of first failed (EIO: " in failed.error
+        store.finish()
+
+
 # --- a full disk, a failing one, one that takes its time ---
 
 
@@ -344,6 +451,32 @@ def test_what_the_simulated_disk_completed_survives_a_crash_and_what_it_did_not_
     store.submit([Write("a", 7, b"lost", 2)])
     store.disk.crash(0, torn=False)
     assert bytes(store.disk.files["a"]) == b"durable"
+
+
+def test_a_power_cut_on_the_simulated_disk_loses_what_was_not_synced_and_the_end_of_a_process_does_not() -> None:
+    store = SimulatedStore()
+    run(store, Write("a", 0, b"synced", 1), Write("b", 0, b"old", 2), Write("a", 6, b"?", 3, sync=False))
+    run(store, Write("b", 3, b"new", 4, sync=False), Write("b", 6, b"", 5))
+    store.disk.crash(0, torn=False)
+    assert bytes(store.disk.files["a"]) == b"synced?"
+    lost = store.disk.cut_power(0, torn=False)
+    assert bytes(store.disk.files["a"]).rstrip(b"\0") == b"synced"
+    assert bytes(store.disk.files["b"]) == b"oldnew"
+    assert {path: before for path, (before, _) in lost.items()} == {"a": b"synced?"}
+    store.disk.cut_power(0, torn=False)
+    assert bytes(store.disk.files["a"]).rstrip(b"\0") == b"synced"
+
+
+def test_a_power_cut_on_the_simulated_disk_keeps_and_tears_writes_in_any_combination() -> None:
+    seen = set()
+    for seed in range(60):
+        store = SimulatedStore(seed)
+        run(store, *[Write("a", 2 * number, b"%02d" % number, number + 1, sync=False) for number in range(3)])
+        store.disk.cut_power(500_000, torn=True)
+        seen.add(bytes(store.disk.files["a"]).ljust(6, b"\0"))
+    assert {b"000102", b"0001\0\0", b"\0\0\0\00" + b"2", b"\0\0\00" + b"102"} & seen
+    assert any(b"\0" in data.rstrip(b"\0") for data in seen), "a hole before what was written later"
+    assert len(seen) > 8
 
 
 def test_a_sync_of_one_file_holds_up_no_other(driver: Callable[[Path], RealStore], tmp_path: Path) -> None:

@@ -54,6 +54,22 @@ def test_writes_and_their_sync_are_one_submission_and_done_when_all_are_back() -
     assert sent.judged(0) == [Verdict.DONE]
 
 
+def test_writes_without_a_sync_are_a_chain_that_ends_with_the_last_of_them() -> None:
+    """What the ring is given next is another file's, and must not hang on it."""
+    writes = [Write("a", 0, b"abc", 1, sync=False), Write("a", 3, b"de", 2, sync=False)]
+    sent = Sent(Chain("a", 3, writes), chain_of(b"f"))
+    assert sent.ring.under_way() == ["write abc at 0", "write de and no more at 3", "write f at 0", "sync"]
+    assert sent.judged(3, 1, 1, 0) == [Verdict.AGAIN, Verdict.DONE]
+    assert sent.ring.under_way() == ["write e and no more at 4"]
+    assert sent.judged(1) == [Verdict.DONE]
+
+
+def test_one_sync_at_the_end_serves_writes_with_and_without() -> None:
+    sent = Sent(Chain("a", 3, [Write("a", 0, b"abc", 1, sync=False), Write("a", 3, b"", 2)]))
+    assert sent.ring.under_way() == ["write abc at 0", "write  at 3", "sync"]
+    assert sent.judged(3, 0, BROKEN) == [Verdict.FAILED]
+
+
 def test_a_short_write_goes_on_from_its_last_byte_with_a_sync_of_its_own() -> None:
     sent = Sent(chain_of(b"abc", b"defg"))
     assert sent.judged(3, 1, CANCELLED) == [Verdict.AGAIN]

@@ -45,7 +45,11 @@ class ForgetPeer(Action, frozen=True, gc=False):
 
 
 class Write(Action, frozen=True, gc=False):
-    """Write ``data`` at ``offset`` of ``path`` (created, with its directory entry, if missing) and make it durable.
+    """Write ``data`` at ``offset`` of ``path`` (created, with its durable directory entry, if missing) and make durable
+    what the file holds.
+
+    Without ``sync`` it completes once the operating system has the bytes: they outlive the process, and not a loss of
+    power, until a later write to the path with ``sync`` has completed. One without data is nothing but that sync.
 
     Its blocks are reserved first, and ``ahead`` bytes of zeros behind them: half of those are there whenever the disk
     had room for them, and lack of room for them alone fails nothing. Completes as ``WriteCompleted(token)``,
@@ -58,6 +62,7 @@ class Write(Action, frozen=True, gc=False):
     data: bytes
     token: int
     ahead: int = 0
+    sync: bool = True
 
 
 class Read(Action, frozen=True, gc=False):

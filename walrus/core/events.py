@@ -58,7 +58,9 @@ class PeerDisconnected(Event, frozen=True, gc=False):
 
 
 class WriteCompleted(Event, frozen=True, gc=False):
-    """The write with ``token`` is on stable storage, its file's directory entry included."""
+    """The write with ``token`` is on stable storage, its file's directory entry included; without ``sync`` it is with
+    the operating system, and only that entry is on stable storage.
+    """
 
     token: int
 

@@ -1,18 +1,22 @@
 """What the runtime asks of a storage driver, and the two threads that any blocking one runs in.
 
-A driver is given the core's storage actions: write at an offset (durably: the data sync is part of it, and so is the
-reservation of the file's next blocks), cut, rename, remove, read. Listing is start-up's business, before any driver
-runs (:meth:`walrus.io.datadir.DataDirectory.files`). Two drivers and the simulated disk pass one suite of tests.
+A driver is given the core's storage actions: write at an offset (the reservation of the file's next blocks is part of
+it, and so is its data sync unless the action says otherwise), cut, rename, remove, read. Listing is start-up's
+business, before any driver runs (:meth:`walrus.io.datadir.DataDirectory.files`). Two drivers and the simulated disk
+pass one suite of tests.
 
 In a blocking driver changes go through one thread, in the order given, a batch at a time: everything that queued
-while the disk was busy shares the next syncs. Reads have a thread of their own, so that a read never waits behind
-a sync. Completions travel back through one descriptor.
+while the disk was busy shares the next syncs, and what needs none does not wait for them. Reads have a thread of their
+own, so that a read never waits behind a sync. Completions travel back through one descriptor.
+
+A failed write-back is told to whoever syncs the file next, and only while somebody has it open: so a driver syncs what
+it has written without before it closes the file.
 """
 
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
 from walrus.core.actions import Change, Read, Write
@@ -53,8 +57,10 @@ class Files(Protocol):
 
     name: str
 
-    def apply(self, batch: Sequence[Change]) -> list[Changed]:
-        """Carry out ``batch`` in order and make all of it durable; one completion per change, same order."""
+    def apply(self, batch: Sequence[Change]) -> Iterator[list[Changed]]:
+        """Carry out ``batch`` in order and make durable what is to be; one completion per change, those of one path in
+        order. What needs no sync comes first.
+        """
 
     def read(self, action: Read) -> ReadCompleted | ReadFailed:
         """Read; fewer bytes than asked for only where the file ends."""
@@ -147,7 +153,8 @@ class ThreadedStorage:
         while pending or not closing:
             closing = _refill(self._changes, pending) or closing
             if pending:
-                self._post(self._files.apply(_next_batch(pending)))
+                for done in self._files.apply(_next_batch(pending)):
+                    self._post(done)
 
     def _run_reads(self) -> None:
         pending: deque[Read] = deque()

@@ -14,12 +14,12 @@ Facts of the operating system and of CPython that this relies on:
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from walrus.core.actions import Change, Delete, Read, Rename, Truncate
+from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
 from walrus.core.events import ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.errors import describe
 from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, is_no_room, is_short, reserve
@@ -30,15 +30,19 @@ _PARALLEL_FILES_MIN: Final = 4
 
 
 class _File:
-    """One open file. Invariant: ``view`` is None or maps exactly ``size`` bytes, all of them reserved."""
+    """One open file. Invariant: ``view`` is None or maps exactly ``size`` bytes, all of them reserved.
 
-    __slots__ = ("fd", "path", "size", "view")
+    ``unsynced``: something was written without a sync, and nothing has synced it since.
+    """
+
+    __slots__ = ("fd", "path", "size", "unsynced", "view")
 
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self.fd = fd
         self.size = os.fstat(fd).st_size
         self.view: mmap.mmap | None = None
+        self.unsynced = False
 
     def unmap(self) -> None:
         if self.view is not None:
@@ -59,6 +63,12 @@ class _Batch:
         self.entries: dict[str, str] = {}  # created or removed: path -> directory
         self.errors: dict[str, str] = {}
 
+    def waits(self, change: Change) -> bool:
+        """Whether a change is over only after the batch's syncs."""
+        if isinstance(change, Write) and not change.sync:
+            return change.path in self.dirty or change.path in self.entries
+        return True
+
 
 class MappedFiles:
     """Files over ``mmap``; at most 128 are open, least recently written out first."""
@@ -71,7 +81,7 @@ class MappedFiles:
         self._doubts = Doubts()
         self._pool: ThreadPoolExecutor | None = None
 
-    def apply(self, batch: Sequence[Change]) -> list[Changed]:
+    def apply(self, batch: Sequence[Change]) -> Iterator[list[Changed]]:
         touched = _Batch()
         failures: dict[int, str] = {}
         roomless: dict[int, str] = {}
@@ -80,18 +90,27 @@ class MappedFiles:
                 self._change(change, touched)
             except OSError as error:
                 (roomless if is_no_room(error) else failures)[position] = describe(error)
+
+        def completions(*, of_waiting: bool) -> list[Changed]:
+            return [
+                self._outcome(change, failures.get(position), roomless.get(position), touched)
+                for position, change in enumerate(batch)
+                if touched.waits(change) is of_waiting
+            ]
+
+        if at_once := completions(of_waiting=False):
+            yield at_once
         self._sync(touched)
+        rest = completions(of_waiting=True)
         self._shrink(touched)
-        completions: list[Changed] = []
-        for position, change in enumerate(batch):
-            failure = failures.get(position) or touched.errors.get(change.path)
-            if failure is None and position in roomless:
-                completions.append(SpaceRanOut(change, roomless[position]))
-            elif failure is None:
-                completions.append(WriteCompleted(change.token))
-            else:
-                completions.append(WriteFailed(change.token, change.path, failure))
-        return completions
+        if rest:
+            yield rest
+
+    def _outcome(self, change: Change, failure: str | None, roomless: str | None, touched: _Batch) -> Changed:
+        failure = failure or touched.errors.get(change.path)
+        if failure is not None:
+            return WriteFailed(change.token, change.path, failure)
+        return SpaceRanOut(change, roomless) if roomless is not None else WriteCompleted(change.token)
 
     def read(self, action: Read) -> ReadCompleted | ReadFailed:
         try:
@@ -125,8 +144,10 @@ class MappedFiles:
             file.size = change.size
         else:
             file = self._opened(change.path, touched, create=True)
-            touched.dirty[change.path] = file
-            touched.cut.pop(change.path, None)
+            if change.sync:
+                touched.dirty[change.path] = file
+                touched.cut.pop(change.path, None)
+            file.unsynced = True
             _store(file, change.offset, change.data, change.ahead)
 
     def _opened(self, path: str, touched: _Batch, create: bool) -> _File:
@@ -163,8 +184,8 @@ class MappedFiles:
         """What the file holds is synced first: a name that outlives a crash must not lead to less."""
         for path in (change.path, os.path.dirname(change.path), os.path.dirname(change.to)):
             self._refuse_doubtful(path)
-        file = touched.dirty.get(change.path)
-        if file is not None:
+        file = self._open.get(change.path)
+        if file is not None and (file.unsynced or change.path in touched.dirty):
             failed = _sync_files([file], touched.cut)
             if failed:
                 touched.errors.update(failed)
@@ -195,6 +216,8 @@ class MappedFiles:
             shares = [files[share::_SYNC_THREADS] for share in range(_SYNC_THREADS)]
             for errors in self._pool.map(_sync_files, shares, [touched.cut] * _SYNC_THREADS):
                 touched.errors.update(errors)
+        for file in files:
+            file.unsynced = file.path in touched.errors
         for path, reason in touched.errors.items():
             self._doubts.add(path, reason)
         for directory in dict.fromkeys(touched.entries.values()):
@@ -212,7 +235,11 @@ class MappedFiles:
             if file is not None:
                 file.close()
         while len(self._open) > OPEN_FILES_MAX:
-            self._open.popitem(last=False)[1].close()
+            oldest = self._open.popitem(last=False)[1]
+            if oldest.unsynced:
+                for path, reason in _sync_files([oldest], {}).items():
+                    self._doubts.add(path, reason)
+            oldest.close()
 
 
 def _store(file: _File, offset: int, data: bytes, ahead: int) -> None:

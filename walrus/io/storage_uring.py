@@ -18,57 +18,26 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.io.errors import describe
-from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, is_no_room, is_short, reserve
+from walrus.io.files import OPEN_FILES_MAX, Directory, Doubts, SyncFailed, is_no_room, reserve
 from walrus.io.source import FIRST
 from walrus.io.storage import StorageAction
 from walrus.io.uring import names
-from walrus.io.uring.chain import WRITES_MAX, Chain, Reading, Verdict, describe_number
+from walrus.io.uring.chain import Chain, Reading, Verdict, describe_number
 from walrus.io.uring.ring import KernelRing, Ring
+from walrus.io.uring.ringfile import RingFile, has_to_grow, writes_that_fit
 from walrus.io.uring.traffic import Traffic
 from walrus.io.wakeup import Wakeup
 
 _HELPER_THREADS: Final = 4
-_CHAIN_BYTES_MAX: Final = 64 * 1024 * 1024
 _CLOSE_TIMEOUT_S: Final = 2.0
 
 _abandoned: list["RingStorage"] = []  # closed with entries under way: the kernel still uses their memory
-
-
-class _File:
-    """One path with work to do, or with an open descriptor.
-
-    Invariants: ``busy`` says that the change at the head of ``changes`` is under way, or an open; ``reading`` counts
-    the reads that the ring has; ``fd`` is closed only when not ``busy`` and ``reading`` is 0, or by the helper that
-    cuts, removes or renames.
-    """
-
-    __slots__ = ("busy", "changes", "fd", "grown_for", "path", "reading", "reads", "size")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.fd = -1
-        self.grown_for = 0  # token of the last write for which blocks were reserved ahead, or could not be
-        self.size = 0  # all of it reserved, as far as this process wrote
-        self.changes: deque[Change] = deque()
-        self.reads: deque[Read] = deque()
-        self.reading = 0
-        self.busy = False
-
-    @property
-    def idle(self) -> bool:
-        return not (self.busy or self.reading or self.changes or self.reads)
-
-    @property
-    def held(self) -> bool:
-        """A change that closes the file comes first."""
-        return bool(self.changes) and not isinstance(self.changes[0], Write)
 
 
 class RingStorage:
@@ -87,12 +56,12 @@ class RingStorage:
             stack.callback(self._wakeup.close)
             self._ring = make_ring(self._wakeup.fileno())
             stack.pop_all()
-        self._traffic = Traffic[_File](self._ring, self._wakeup.set)
+        self._traffic = Traffic[RingFile](self._ring, self._wakeup.set)
         self._directory = Directory(os.fspath(root))
         self._doubts = Doubts()
-        self._files: OrderedDict[str, _File] = OrderedDict()  # least recently used first
+        self._files: OrderedDict[str, RingFile] = OrderedDict()  # least recently used first
         self._open_count = 0  # open or being opened
-        self._waiting_to_open: deque[tuple[_File, bool]] = deque()
+        self._waiting_to_open: deque[tuple[RingFile, bool]] = deque()
         self._helpers = ThreadPoolExecutor(_HELPER_THREADS, "storage-names")
         self._helped: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
         self._unfinished = 0  # actions whose completion the loop has not got
@@ -105,7 +74,7 @@ class RingStorage:
         return self._wakeup.fileno()
 
     def submit(self, actions: Sequence[StorageAction]) -> None:
-        touched: dict[str, _File] = {}
+        touched: dict[str, RingFile] = {}
         for action in actions:
             file = touched[action.path] = self._file(action.path)
             if isinstance(action, Read):
@@ -159,15 +128,15 @@ class RingStorage:
 
     # --- one path ---
 
-    def _file(self, path: str) -> _File:
+    def _file(self, path: str) -> RingFile:
         file = self._files.get(path)
         if file is None:
-            file = self._files[path] = _File(path)
+            file = self._files[path] = RingFile(path)
         else:
             self._files.move_to_end(path)
         return file
 
-    def _advance(self, file: _File) -> None:
+    def _advance(self, file: RingFile) -> None:
         """Begin what can begin now."""
         while file.changes and not file.busy and self._begin(file, file.changes[0]):
             pass
@@ -181,7 +150,7 @@ class RingStorage:
         if file.idle:
             self._rest(file)
 
-    def _begin(self, file: _File, change: Change) -> bool:
+    def _begin(self, file: RingFile, change: Change) -> bool:
         """Begin the change at the head; True if it is over already, refused."""
         if not isinstance(change, Write):
             return self._begin_with_names(file, change)
@@ -191,15 +160,15 @@ class RingStorage:
             return True
         if file.fd < 0:
             self._open(file, create=True)
-        elif _has_to_grow(file, change):
+        elif has_to_grow(file, change):
             end = change.offset + len(change.data)
             self._help([file], partial(self._reserved, file, change), reserve, file.fd, file.size, end, change.ahead)
         else:
             file.busy = True
-            self._traffic.begin(file, Chain(file.path, file.fd, _writes_that_fit(file)))
+            self._traffic.begin(file, Chain(file.path, file.fd, writes_that_fit(file)))
         return False
 
-    def _finish(self, file: _File, change: Change, failure: str, *, no_room: bool = False) -> None:
+    def _finish(self, file: RingFile, change: Change, failure: str, *, no_room: bool = False) -> None:
         """The change at the head of its queue (a renaming: of two queues) is over."""
         if no_room:
             self._done.append(SpaceRanOut(change, failure))
@@ -213,14 +182,14 @@ class RingStorage:
             if each is not file:
                 self._advance(each)
 
-    def _files_of(self, file: _File, change: Change) -> list[_File]:
+    def _files_of(self, file: RingFile, change: Change) -> list[RingFile]:
         if not isinstance(change, Rename) or change.to == change.path:
             return [file]
         return [self._files[change.path], self._files[change.to]]
 
     # --- through the ring ---
 
-    def _judge(self, file: _File, operation: Chain | Reading) -> None:
+    def _judge(self, file: RingFile, operation: Chain | Reading) -> None:
         """All entries of an operation are back."""
         verdict = operation.judge()
         if verdict is Verdict.AGAIN:
@@ -231,6 +200,7 @@ class RingStorage:
             file.reading -= 1
             self._has_read(operation, failure)
         else:
+            file.unsynced = not (operation.syncs and verdict is Verdict.DONE)
             if failure:
                 self._doubts.add(file.path, failure)
             for write in operation.writes:
@@ -247,7 +217,11 @@ class RingStorage:
     # --- through the helpers ---
 
     def _help(
-        self, files: Sequence[_File], finish: Callable[[Future[Any]], None], call: Callable[..., Any], *arguments: Any
+        self,
+        files: Sequence[RingFile],
+        finish: Callable[[Future[Any]], None],
+        call: Callable[..., Any],
+        *arguments: Any,
     ) -> None:
         """Let a helper thread make a call; ``finish`` is called on the loop."""
         for file in files:
@@ -259,7 +233,7 @@ class RingStorage:
         self._helped.append((future, finish))
         self._wakeup.set()
 
-    def _reserved(self, file: _File, write: Write, future: Future[int]) -> None:
+    def _reserved(self, file: RingFile, write: Write, future: Future[int]) -> None:
         file.busy = False
         try:
             file.size = future.result()
@@ -268,7 +242,7 @@ class RingStorage:
             self._finish(file, write, describe(error), no_room=is_no_room(error))
         self._advance(file)
 
-    def _begin_with_names(self, file: _File, change: Truncate | Delete | Rename) -> bool:
+    def _begin_with_names(self, file: RingFile, change: Truncate | Delete | Rename) -> bool:
         """Begin a change that closes the file once its turn has come everywhere and nothing reads; True if refused."""
         files = self._files_of(file, change)
         if any(each.busy or each.reading or each.changes[0] is not change for each in files):
@@ -277,6 +251,7 @@ class RingStorage:
         if reason:
             self._finish(file, change, reason)
             return True
+        unsynced = files[0].unsynced
         fds = [self._give_away(each) for each in files]
         finish = partial(self._changed_names, file, change)
         if isinstance(change, Truncate):
@@ -284,7 +259,7 @@ class RingStorage:
         elif isinstance(change, Delete):
             self._help(files, finish, names.remove, self._directory, change.path, fds[0])
         else:
-            self._help(files, finish, names.rename, self._directory, change.path, change.to, fds)
+            self._help(files, finish, names.rename, self._directory, change.path, change.to, fds, unsynced)
         return False
 
     def _why_refused(self, change: Truncate | Delete | Rename) -> str:
@@ -294,7 +269,7 @@ class RingStorage:
             paths += [os.path.dirname(change.path), os.path.dirname(change.to)]
         return next((reason for path in paths if (reason := self._doubts.about(path))), "")
 
-    def _changed_names(self, file: _File, change: Truncate | Delete | Rename, future: Future[None]) -> None:
+    def _changed_names(self, file: RingFile, change: Truncate | Delete | Rename, future: Future[None]) -> None:
         failure, no_room = "", False
         try:
             future.result()
@@ -312,7 +287,7 @@ class RingStorage:
 
     # --- descriptors ---
 
-    def _open(self, file: _File, create: bool) -> None:
+    def _open(self, file: RingFile, create: bool) -> None:
         """Open a file now, or when another has been closed for it."""
         file.busy = True
         if self._open_count >= OPEN_FILES_MAX and not self._waiting_to_open:
@@ -334,7 +309,7 @@ class RingStorage:
             why_no_entry,
         )
 
-    def _opened(self, file: _File, create: bool, future: Future[tuple[int, int]]) -> None:
+    def _opened(self, file: RingFile, create: bool, future: Future[tuple[int, int]]) -> None:
         file.busy = False
         failure, no_room = "", False
         try:
@@ -353,20 +328,30 @@ class RingStorage:
                 file.reads.clear()
         self._advance(file)
 
-    def _rest(self, file: _File) -> None:
+    def _rest(self, file: RingFile) -> None:
         """Nothing is left to do for ``file``: forget it, or lend its place to one that waits to be opened."""
         if file.fd >= 0 and self._waiting_to_open:
             self._close(file)
         elif file.fd < 0 and self._files.get(file.path) is file:
             del self._files[file.path]
 
-    def _close(self, file: _File) -> None:
-        self._helpers.submit(os.close, self._give_away(file))
+    def _close(self, file: RingFile) -> None:
+        unsynced, fd = file.unsynced, self._give_away(file)
+        if unsynced:
+            self._help([], self._synced_and_closed, names.sync_and_close, file.path, fd)
+        else:
+            self._helpers.submit(os.close, fd)
         self._files.pop(file.path, None)
 
-    def _give_away(self, file: _File) -> int:
+    def _synced_and_closed(self, future: Future[None]) -> None:
+        try:
+            future.result()
+        except SyncFailed as error:
+            self._doubts.add(error.path, error.reason)
+
+    def _give_away(self, file: RingFile) -> int:
         """Whoever gets the descriptor closes it."""
-        fd, file.fd, file.size = file.fd, -1, 0
+        fd, file.fd, file.size, file.unsynced = file.fd, -1, 0, False
         if fd >= 0:
             self._has_closed()
         return fd
@@ -375,23 +360,3 @@ class RingStorage:
         self._open_count -= 1
         if self._waiting_to_open:
             self._open(*self._waiting_to_open.popleft())
-
-
-def _has_to_grow(file: _File, write: Write) -> bool:
-    """Blocks are to be reserved first: those of the write, or, asked for once, those ahead of it."""
-    end = write.offset + len(write.data)
-    return end > file.size or (file.grown_for != write.token and is_short(file.size, end, write.ahead))
-
-
-def _writes_that_fit(file: _File) -> list[Write]:
-    """The writes at the head that one sync can serve: within what is reserved, and not too much at once."""
-    writes: list[Write] = []
-    size_bytes = 0
-    for change in islice(file.changes, WRITES_MAX):
-        if not isinstance(change, Write) or change.offset + len(change.data) > file.size:
-            break
-        if size_bytes and size_bytes + len(change.data) > _CHAIN_BYTES_MAX:
-            break
-        size_bytes += len(change.data)
-        writes.append(change)
-    return writes

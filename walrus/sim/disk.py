@@ -1,8 +1,10 @@
 """One node's simulated disk: every operation completes later, and only then has it happened for certain.
 
 A crash decides for each operation still in flight, each on its own, whether it reached the disk; of a write that did
-not, the first sectors or the first bytes may have. What else goes wrong with a disk is done to it from outside
-(:mod:`walrus.sim.deeds.disks`) and noted in its ledger (:mod:`walrus.sim.damage`).
+not, the first sectors or the first bytes may have. A loss of power decides the same for each write that has completed
+without a sync since the last sync of its file; the end of a process alone loses none of those. What else goes wrong
+with a disk is done to it from outside (:mod:`walrus.sim.deeds.disks`) and noted in its ledger
+(:mod:`walrus.sim.damage`).
 """
 
 from collections.abc import Callable
@@ -27,7 +29,8 @@ class Disk:
 
     ``latency_ns`` is (least, most); faults may change it. ``room_bytes``: how much more fits, None for any amount.
     ``failed``: what kind of failure this process was told of, after which it must stop itself. All state but the last
-    outlives crashes of the node.
+    outlives crashes of the node. ``files`` is what the operating system shows; ``unsynced`` has what of it the disk may
+    not have: of a path, its content at the last sync and the writes since.
     """
 
     def __init__(self, world: World, rng: Rng, notify: Callable[[Event], None], latency_ns: tuple[int, int]) -> None:
@@ -39,6 +42,7 @@ class Disk:
         self.damage = Damage(world.labels)
         self.room_bytes: int | None = None
         self.failed = ""
+        self.unsynced: dict[str, tuple[bytes, list[Write]]] = {}
         self.exchanged = 0  # how often an empty disk has taken its place
         self._world = world
         self._rng = rng
@@ -65,6 +69,7 @@ class Disk:
     def exchange(self) -> None:
         """An empty disk takes the place of this one, of which no process is running."""
         self.files.clear()
+        self.unsynced.clear()
         self.damage = Damage(self._world.labels)
         self.damage.hurt["the whole disk"] = "new disk"  # so that no other one is damaged beyond what can be survived
         self.heal()
@@ -124,6 +129,35 @@ class Disk:
         self.failed = ""
         self.damage.forgotten()
 
+    def cut_power(self, keep_per_million: int, *, torn: bool) -> dict[str, tuple[bytes, bytes]]:
+        """The machine stops, its process with it. Of each file that lost something: what it held, and what is left.
+
+        Each write without a sync is kept with that probability, in any combination; sizes stay, or shrink to what is
+        there.
+        """
+        rng = self._rng.stream(f"power cut {self._life}")
+        lost: dict[str, tuple[bytes, bytes]] = {}
+        for path, (stable, writes) in self.unsynced.items():
+            before, content = bytes(self.files[path]), bytearray(stable)
+            for write in writes:
+                kept = rng.chance(keep_per_million)
+                data = write.data if kept else _first_part(write, rng) if torn else b""
+                if data:
+                    _put(content, write.offset, data)
+            if rng.chance(500_000):
+                _resize(content, max(len(content), len(before)))
+            self._make_room(len(before) - len(content))
+            self.files[path] = content
+            if content[: len(before)] != before:
+                lost[path] = before, bytes(content)
+        self.unsynced.clear()
+        self.crash(keep_per_million, torn=torn)
+        return lost
+
+    def settle(self, path: str) -> None:
+        """All that a file holds has reached the disk by itself."""
+        self.unsynced.pop(path, None)
+
     def _latency(self) -> int:
         least, most = self.latency_ns
         return self._rng.randrange(least, most + 1)
@@ -166,13 +200,17 @@ class Disk:
         self._lying.add(path)
         self.failed = FAILED_SYNC
         if isinstance(action, Write):
-            self._apply(Write(path, action.offset, action.data[:kept_bytes], action.token))
+            kept = action.data[:kept_bytes]
+            self._apply(Write(path, action.offset, kept, action.token, sync=path not in self.unsynced))
         elif kept_bytes:
             self._apply(action)
         return EIO
 
     def _apply(self, action: Change) -> str:
         """Change the files; "" or why that is not possible."""
+        if not isinstance(action, Write) or action.sync:
+            for path in paths_of(action):
+                self.unsynced.pop(path, None)
         if isinstance(action, Delete):
             self._make_room(len(self.files.pop(action.path, b"")))
             self.damage.removed(action.path)
@@ -204,9 +242,9 @@ class Disk:
         if room_bytes is not None and end - size > room_bytes:
             return ENOSPC
         content = self.files.setdefault(action.path, bytearray())
-        if len(content) < action.offset:
-            _resize(content, action.offset)
-        content[action.offset : end] = action.data
+        if not action.sync:
+            self.unsynced.setdefault(action.path, (bytes(content), []))[1].append(action)
+        _put(content, action.offset, action.data)
         if len(content) < end + action.ahead // 2 and (room_bytes is None or end + action.ahead - size <= room_bytes):
             _resize(content, end + action.ahead)
         self._make_room(size - len(content))
@@ -229,6 +267,12 @@ def _first_part(write: Write, rng: Rng) -> bytes:
     if not borders or rng.chance(500_000):
         borders = range(len(write.data))
     return write.data[: rng.choice(borders)] if borders else b""
+
+
+def _put(content: bytearray, offset: int, data: bytes) -> None:
+    if len(content) < offset:
+        _resize(content, offset)
+    content[offset : offset + len(data)] = data
 
 
 def _resize(content: bytearray, size: int) -> None:

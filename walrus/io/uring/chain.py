@@ -5,7 +5,7 @@ A chain's entries come back one by one, and only all of them together say what h
 =====================================  ==========================================================================
 the entries came back as               verdict
 =====================================  ==========================================================================
-every write in full, sync 0            done: all writes are durable
+every write in full, sync 0            done: all writes are durable (none asked for a sync: written)
 a write short, EAGAIN or EINTR         again: from the byte that was reached, with a new sync; what follows was
                                        cancelled, that is, never started
 a write or the sync with an error      failed, for every write of the chain: what is on disk is unknown. Never
@@ -45,7 +45,7 @@ def describe_number(number: int) -> str:
 
 
 class Chain:
-    """Writes of one file, in order, and the sync after them.
+    """Writes of one file, in order, and the sync after them, where one of them asks for it.
 
     Invariant: writes before ``_next`` were transferred in full, of the next one ``_done_bytes``; none is durable
     before the verdict says so.
@@ -56,6 +56,7 @@ class Chain:
         self.writes = writes
         self.error = 0  # errno, once failed
         self.severed = False  # submitted in two halves
+        self.syncs = any(write.sync for write in writes)
         self._fd = fd
         self._next = 0
         self._done_bytes = 0
@@ -65,18 +66,20 @@ class Chain:
     @property
     def entries(self) -> int:
         """How many entries :meth:`prepare` takes."""
-        return len(self.writes) - self._next + 1
+        return len(self.writes) - self._next + self.syncs
 
     def prepare(self, ring: Ring, first_tag: int) -> None:
         """Prepare the entries; their tags count up from ``first_tag``."""
         self.severed = False
         self._results = [None] * self.entries
         skip = self._done_bytes
+        last_tag = first_tag + self.entries - 1
         for tag, write in enumerate(self.writes[self._next :], first_tag):
             rest = memoryview(write.data)[skip:]
-            self._held.append(ring.write(self._fd, rest, write.offset + skip, tag))
+            self._held.append(ring.write(self._fd, rest, write.offset + skip, tag, linked=tag < last_tag))
             skip = 0
-        ring.datasync(self._fd, first_tag + self.entries - 1)
+        if self.syncs:
+            ring.datasync(self._fd, last_tag)
 
     def came_back(self, position: int, result: int) -> bool:
         """Note one entry's result; True once all are back."""
@@ -93,7 +96,7 @@ class Chain:
             return Verdict.FAILED
         if self.severed:
             return Verdict.AGAIN
-        *transfers, sync = results
+        transfers, sync = (results[:-1], results[-1]) if self.syncs else (results, 0)
         for result in transfers:
             left = len(self.writes[self._next].data) - self._done_bytes
             if result in NOT_BEGUN or 0 < result < left:

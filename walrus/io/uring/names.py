@@ -46,6 +46,16 @@ def cut(directory: Directory, path: str, fd: int, size: int) -> None:
         os.close(fd)
 
 
+def sync_and_close(path: str, fd: int) -> None:
+    """Close a file that was written to without a sync: what the kernel failed to write it tells only now."""
+    try:
+        os.fdatasync(fd)
+    except OSError as error:
+        raise SyncFailed(path, describe(error)) from error
+    finally:
+        os.close(fd)
+
+
 def remove(directory: Directory, path: str, fd: int) -> None:
     """Remove ``path``. A missing one is durably so: whoever removed it, or else start-up, synced the directory."""
     _close(fd)
@@ -53,10 +63,13 @@ def remove(directory: Directory, path: str, fd: int) -> None:
         directory.sync_parents(path)
 
 
-def rename(directory: Directory, path: str, to: str, fds: Sequence[int]) -> None:
-    """Rename ``path``, whose bytes are durable, to ``to``."""
-    for fd in fds:
-        _close(fd)
+def rename(directory: Directory, path: str, to: str, fds: Sequence[int], unsynced: bool) -> None:
+    """Rename ``path`` to ``to``, once its bytes are durable. The first of ``fds`` is that of ``path``."""
+    for number, fd in enumerate(fds):
+        if unsynced and number == 0:
+            sync_and_close(path, fd)
+        else:
+            _close(fd)
     directory.rename(path, to)
     directory.sync_parents(path, to)
 

@@ -48,8 +48,10 @@ class Ring(Protocol):
 
     entries: int  # that can be prepared or under way at once
 
-    def write(self, fd: int, data: memoryview, offset: int, tag: int) -> object:
-        """Prepare a write, linked to the entry that is prepared next; returns what must be held until it completes."""
+    def write(self, fd: int, data: memoryview, offset: int, tag: int, *, linked: bool) -> object:
+        """Prepare a write, ``linked`` to the entry that is prepared next or not; returns what must be held until it
+        completes.
+        """
 
     def datasync(self, fd: int, tag: int) -> None:
         """Prepare a sync of a file's data, and of as much metadata as it takes to read them back."""
@@ -98,12 +100,13 @@ class KernelRing:
             self.close()
             raise
 
-    def write(self, fd: int, data: memoryview, offset: int, tag: int) -> object:
+    def write(self, fd: int, data: memoryview, offset: int, tag: int, *, linked: bool) -> object:
         held = self._ffi.from_buffer(data)
         entry = self._entry(tag)
         self._lib.io_uring_prep_write(entry, fd, held, len(data), offset)
         entry.user_data = tag
-        entry.flags = self._lib.IOSQE_IO_LINK
+        if linked:
+            entry.flags = self._lib.IOSQE_IO_LINK
         return held
 
     def datasync(self, fd: int, tag: int) -> None:

@@ -243,6 +243,7 @@ class LoseFile(OfDisk, frozen=True, tag="lost file"):
         host = cluster.host(self.node)
         files = host.disk.files
         if not host.up and self.path in files and any(is_segment(path) for path in files):
+            host.disk.settle(self.path)
             size = len(files.pop(self.path))
             _damaged(host, DISK_LOSS, self.path, 0, size)
 
@@ -261,6 +262,7 @@ class LoseDisk(OfDisk, frozen=True, tag="lost disk"):
         if host.up:
             host.crash(keep_per_million=0)
         host.disk.files.clear()
+        host.disk.unsynced.clear()
         host.disk.damage.fatal = "the loss of its disk"
         host.injured = host.disk.injury
         host.dead = True
@@ -278,6 +280,7 @@ def _at_rest(host: "Host", path: str) -> bytearray | None:
     """A file that may be damaged now; None where there is none."""
     if path in LOGS and host.up:
         return None
+    host.disk.settle(path)
     return host.disk.files.get(path)
 
 
