@@ -160,3 +160,81 @@ def test_corrupt_data_or_another_part_of_the_segment_is_not_served() -> None:
     [(_, read)] = bench.asked()
     assert bench.answer(read, READ_OK, block(2, b"c")) == []
     assert bench.fetcher.lookup(TOPIC, 2) is None
+
+
+def test_reads_within_reach_of_one_under_way_wait_for_its_answer() -> None:
+    """Many FETCHes sent at once cost one read for each window of records, not one each."""
+    bench = Fetching()
+    for offset in range(5):
+        bench.fetch(offset)
+    [(_, first)] = bench.asked()
+    done = bench.answer(first, READ_OK, block(0, b"a", b"b") + block(2, b"c"))
+    assert [(each.offset, each.status, each.payload) for each in done] == [
+        (0, FOUND, b"a"),
+        (1, FOUND, b"b"),
+        (2, FOUND, b"c"),
+    ]
+    [(_, second)] = bench.asked()
+    assert second.offset == 3
+    done = bench.answer(second, READ_OK, block(3, b"d", b"e"))
+    assert [each.payload for each in done] == [b"d", b"e"]
+    assert (bench.asked(), bench.fetcher.waiting) == ([], 0)
+
+
+def test_the_end_holds_for_all_reads_behind_it_that_came_before_the_question() -> None:
+    bench = Fetching()
+    tickets = [bench.fetch(offset) for offset in (4, 5, 6)]
+    [(_, first)] = bench.asked()
+    done = bench.answer(first, READ_END)
+    assert [(each.offset, each.status, each.asked) for each in done] == [
+        (4, NOTHING, tickets[0]),
+        (5, NOTHING, tickets[0]),
+        (6, NOTHING, tickets[0]),
+    ]
+    [(_, second)] = bench.asked()
+    assert second.offset == 5
+    done = bench.answer(second, READ_END)
+    assert [(each.offset, each.asked) for each in done] == [(5, tickets[2]), (6, tickets[2])]
+    assert (bench.asked(), bench.fetcher.waiting) == ([], 0)
+
+
+def test_an_end_says_nothing_of_what_lies_before_it() -> None:
+    bench = Fetching()
+    bench.fetch(7)
+    bench.fetch(2)
+    reads = [read for _, read in bench.asked()]
+    assert [read.offset for read in reads] == [7, 2]
+    assert [each.offset for each in bench.answer(reads[0], READ_END)] == [7]
+    assert bench.fetcher.waiting == 1
+
+
+def test_a_read_of_another_segment_waits_for_nobody() -> None:
+    bench = Fetching()
+    sealed(bench.metadata, 5)
+    bench.fetch(4)
+    bench.fetch(5)
+    assert [read.segment for _, read in bench.asked()] == [1, 2]
+
+
+def test_large_records_are_asked_for_side_by_side() -> None:
+    """What an answer held tells how far the next ones will reach."""
+    bench = Fetching()
+    bench.fetch(0)
+    [(_, read)] = bench.asked()
+    bench.answer(read, READ_OK, block(0, bytes(WINDOW_BYTES)))
+    for offset in (1, 2, 3):
+        bench.fetch(offset)
+    assert [read.offset for _, read in bench.asked()] == [1, 2, 3]
+
+
+def test_one_that_waits_asks_itself_once_the_read_it_waits_for_has_failed_or_is_void() -> None:
+    bench = Fetching()
+    bench.fetch(0)
+    bench.fetch(1)
+    [(_, read)] = bench.asked()
+    bench.answer(read, READ_ELSEWHERE)
+    bench.fetcher.tick(0)
+    assert [read.offset for _, read in bench.asked()] == [0]
+    bench.fetcher.removed(TOPIC, 1)
+    bench.fetcher.tick(0)
+    assert [read.offset for _, read in bench.asked()] == [1]

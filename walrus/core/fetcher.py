@@ -2,12 +2,16 @@
 
 An open segment is read from its writer (which vouches for the end while its lease holds), a sealed one from any
 member of its replica set, this node first. What was once shown as acknowledged stays so: windows may be kept.
+
+An answer is a window of records, so of many reads that are asked for at once only the first goes out: the others
+wait whether their record comes with it.
 """
 
 from collections import OrderedDict
 from typing import Final
 
 import msgspec
+from sortedcontainers import SortedList
 
 from walrus.core.config import MS, NodeConfig
 from walrus.core.liveness import Liveness
@@ -21,6 +25,7 @@ WINDOW_BYTES: Final = 256 << 10
 WINDOWS_PER_TOPIC: Final = 4
 CACHE_BYTES: Final = 64 << 20
 ASK_AGAIN_NS: Final = 500 * MS
+REACH: Final = 4096  # records that an answer is expected to bring, before there was one
 
 FOUND: Final = 0
 NOTHING: Final = 1  # the end of the topic, on the authority of its writer
@@ -28,7 +33,7 @@ FAILED: Final = 2
 
 
 class Fetch(msgspec.Struct):
-    """One read under way. ``asked``: the newest ticket when it was asked; ``again``: somebody came after that."""
+    """One read. ``rid`` is 0 while it is not under way. ``asked``: the newest ticket when it was asked."""
 
     topic: str
     offset: int
@@ -38,7 +43,7 @@ class Fetch(msgspec.Struct):
     asked_ns: int = 0
     base: int = 0  # absolute offset of the segment that was asked
     asked: int = 0
-    again: bool = False
+    newest: int = 0  # ticket of who came last
 
 
 class Fetched(msgspec.Struct, frozen=True):
@@ -77,6 +82,20 @@ class Windows:
         self._bytes -= sum(size for _, _, size in self._runs.pop(topic, ()))
 
 
+class Reads:
+    """Offsets of one topic: of reads ``asked`` and under way, and of those ``waiting``, for whatever reason."""
+
+    def __init__(self) -> None:
+        self.asked: SortedList = SortedList()
+        self.waiting: SortedList = SortedList()
+        self.reach = REACH  # records that the next answer is expected to bring
+
+    def nearest(self, offset: int) -> int | None:
+        """The read under way that begins last before ``offset``, if that is within its reach."""
+        at = self.asked.bisect_left(offset) - 1
+        return self.asked[at] if at >= 0 and offset - self.asked[at] < self.reach else None
+
+
 class Fetcher:
     """``fetch`` starts a read (once per offset), ``drain`` names those that ended."""
 
@@ -87,6 +106,7 @@ class Fetcher:
         self._liveness = liveness
         self._fetches: dict[tuple[str, int], Fetch] = {}
         self._by_rid: dict[int, Fetch] = {}
+        self._reads: dict[str, Reads] = {}
         self._windows = Windows()
         self._last_ticket = 0
         self.done: list[Fetched] = []
@@ -110,21 +130,21 @@ class Fetcher:
         fetch = self._fetches.get(key)
         if fetch is None:
             fetch = self._fetches[key] = Fetch(topic, offset, now_ns + self._timeout_ns)
-            self._ask(fetch, now_ns)
-        elif fetch.asked < self._last_ticket:
-            fetch.again = True
+            self._reads.setdefault(topic, Reads()).waiting.add(offset)
+            self._ask_unless_covered(fetch, now_ns)
+        fetch.newest = self._last_ticket
         fetch.deadline_ns = now_ns + self._timeout_ns
 
     def removed(self, topic: str, earliest: int | None) -> None:
         """Of the topic nothing is left before ``earliest``; None: nothing at all, and its offsets may come again."""
         for fetch in [fetch for fetch in self._fetches.values() if fetch.topic == topic]:
             if earliest is None or fetch.offset < earliest:
-                self._by_rid.pop(fetch.rid, None)
-                del self._fetches[topic, fetch.offset]
+                self._end(fetch)
         self.done = [
             done for done in self.done if done.topic != topic or (earliest is not None and done.offset >= earliest)
         ]
         if earliest is None:
+            self._reads.pop(topic, None)
             self._windows.drop(topic)
 
     def drain(self) -> list[Fetched]:
@@ -136,12 +156,23 @@ class Fetcher:
         for fetch in list(self._fetches.values()):
             if now_ns >= fetch.deadline_ns:
                 self._finish(fetch, FAILED)
-            elif not fetch.rid or now_ns - fetch.asked_ns >= ASK_AGAIN_NS:
+            elif not fetch.rid:
+                self._ask_unless_covered(fetch, now_ns)
+            elif now_ns - fetch.asked_ns >= ASK_AGAIN_NS:
                 self._ask(fetch, now_ns)
 
+    def _ask_unless_covered(self, fetch: Fetch, now_ns: int) -> None:
+        """Ask, but not while another answer is to come from that segment that may well hold this record too."""
+        before = self._reads[fetch.topic].nearest(fetch.offset)
+        topic = self._metadata.topics.get(fetch.topic)
+        if before is not None and topic is not None:
+            base = topic.locate(fetch.offset).base
+            if base == self._fetches[fetch.topic, before].base:
+                return
+        self._ask(fetch, now_ns)
+
     def _ask(self, fetch: Fetch, now_ns: int) -> None:
-        self._by_rid.pop(fetch.rid, None)
-        fetch.rid = 0
+        self._withdraw(fetch)
         topic = self._metadata.topics.get(fetch.topic)
         if topic is None:
             return
@@ -154,9 +185,11 @@ class Fetcher:
         fetch.rid = self._out.rid()
         fetch.asked_ns = now_ns
         fetch.asked = self._last_ticket
-        fetch.again = False
         fetch.base = segment.base
         self._by_rid[fetch.rid] = fetch
+        reads = self._reads[fetch.topic]
+        reads.waiting.remove(fetch.offset)
+        reads.asked.add(fetch.offset)
         request = ReadBlocks(
             fetch.rid, fetch.topic, segment.number, fetch.offset - segment.base, READ_CLIENT, 0, WINDOW_BYTES
         )
@@ -173,14 +206,15 @@ class Fetcher:
 
     def answered(self, message: ReadBlocksReply, now_ns: int) -> bool:
         """Take an answer; False if it is not to a read of ours."""
-        fetch = self._by_rid.pop(message.rid, None)
+        fetch = self._by_rid.get(message.rid)
         if fetch is None:
             return False
-        fetch.rid = 0
+        self._withdraw(fetch)
         if message.status == READ_END:
             self._nothing(fetch, now_ns)
         elif message.status == READ_OK and self._keep(fetch, message.data):
             self._finish(fetch, FOUND)
+            self._go_on(fetch.topic, now_ns)
         else:
             topic = self._metadata.topics[fetch.topic]
             if fetch.attempt < len(self._candidates(topic.locate(fetch.offset))):
@@ -199,19 +233,49 @@ class Fetcher:
         if not base <= fetch.offset < base + len(payloads):
             return False
         self._windows.add(fetch.topic, base, payloads, len(data))
+        self._reads[fetch.topic].reach = max(
+            base + len(payloads) - fetch.offset, WINDOW_BYTES * len(payloads) // len(data), 1
+        )
         return True
 
-    def _nothing(self, fetch: Fetch, now_ns: int) -> None:
-        """The end of the topic as of the question; who came later gets another one."""
-        if fetch.again:
-            self.done.append(Fetched(fetch.topic, fetch.offset, NOTHING, asked=fetch.asked))
-            self._ask(fetch, now_ns)
-        else:
-            self._finish(fetch, NOTHING)
+    def _nothing(self, ended: Fetch, now_ns: int) -> None:
+        """The end of the topic as of the question, for all that lies behind it too; who came later gets another one."""
+        for offset in list(self._reads[ended.topic].waiting):
+            fetch = self._fetches[ended.topic, offset]
+            if offset < ended.offset:
+                continue
+            fetch.asked = ended.asked
+            if fetch.newest <= ended.asked:
+                self._finish(fetch, NOTHING)
+            else:
+                self.done.append(Fetched(fetch.topic, offset, NOTHING, asked=fetch.asked))
+        self._go_on(ended.topic, now_ns)
+
+    def _go_on(self, topic: str, now_ns: int) -> None:
+        """An answer came: those who waited have got their record, or the first of them asks."""
+        for offset in list(self._reads[topic].waiting):
+            fetch = self._fetches[topic, offset]
+            if self._windows.lookup(topic, offset) is not None:
+                self._finish(fetch, FOUND)
+            else:
+                self._ask_unless_covered(fetch, now_ns)
+
+    def _withdraw(self, fetch: Fetch) -> None:
+        """It is not under way any more, if it was."""
+        if fetch.rid:
+            del self._by_rid[fetch.rid]
+            fetch.rid = 0
+            reads = self._reads[fetch.topic]
+            reads.asked.remove(fetch.offset)
+            reads.waiting.add(fetch.offset)
+
+    def _end(self, fetch: Fetch) -> None:
+        self._withdraw(fetch)
+        self._reads[fetch.topic].waiting.remove(fetch.offset)
+        del self._fetches[fetch.topic, fetch.offset]
 
     def _finish(self, fetch: Fetch, status: int) -> None:
-        self._by_rid.pop(fetch.rid, None)
-        del self._fetches[fetch.topic, fetch.offset]
+        self._end(fetch)
         payload = self._windows.lookup(fetch.topic, fetch.offset) if status == FOUND else b""
         assert payload is not None
         self.done.append(Fetched(fetch.topic, fetch.offset, status, payload, fetch.asked))
