@@ -1,6 +1,7 @@
 """Checkers: each file states the property that it watches. None of them influences the run."""
 
 from walrus.sim.checkers.clean_stops import CleanStops
+from walrus.sim.checkers.commands import Commands
 from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
@@ -23,28 +24,31 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    logs = RaftLogs(Removals(cluster))
+    logs = RaftLogs(Commands(cluster, Removals(cluster)))
     return [Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
 
 
 def removed_records(cluster: Cluster, topic: str, born: int) -> list[bytes] | None:
     """What retention removed of a topic, from its first record on; None where that is not known."""
-    logs = [checker for checker in cluster.checkers if isinstance(checker, RaftLogs)]
-    removals = logs[0].removals if logs else None
-    return removals.records.get((topic, born), []) if removals is not None else []
+    found = [removals.records.get((topic, born), []) for removals in _removals(cluster)]
+    return found[0] if found else []
 
 
 def removed_from_all(cluster: Cluster, topic: str) -> list[bytes] | None:
     """What retention removed of all topics of a name, in no order; None where that is not known."""
-    logs = [checker for checker in cluster.checkers if isinstance(checker, RaftLogs)]
     found: list[bytes] = []
-    for removals in [checker.removals for checker in logs if checker.removals is not None]:
+    for removals in _removals(cluster):
         for (name, _), records in removals.records.items():
             if name == topic:
                 if records is None:
                     return None
                 found += records
     return found
+
+
+def _removals(cluster: Cluster) -> list[Removals]:
+    logs = [checker for checker in cluster.checkers if isinstance(checker, RaftLogs)]
+    return [checker.commands.removals for checker in logs if checker.commands is not None]
 
 
 def check_history(

@@ -8,10 +8,10 @@ comparison per new entry.
 from walrus.core.raft.output import Role
 from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.sim import probe
+from walrus.sim.checkers.commands import Commands
 from walrus.sim.checkers.election_safety import ElectionSafety
 from walrus.sim.checkers.leader_completeness import check_leader
 from walrus.sim.checkers.log_matching import LogMatching
-from walrus.sim.checkers.removals import Removals
 from walrus.sim.checkers.snapshots import Snapshots
 from walrus.sim.checkers.state_machine_safety import StateMachineSafety
 from walrus.sim.host import Host
@@ -34,9 +34,9 @@ class _Seen:
 class RaftLogs:
     """One comparison with what was last seen per turn of a node where nothing changed."""
 
-    def __init__(self, removals: Removals | None = None) -> None:
+    def __init__(self, commands: Commands | None = None) -> None:
         self.elections = ElectionSafety()
-        self.removals = removals
+        self.commands = commands
         self._matching = LogMatching()
         self._machine = StateMachineSafety()
         self._snapshots = Snapshots(self._matching, self._machine)
@@ -64,21 +64,25 @@ class RaftLogs:
             before = len(self._machine.committed)
             self._machine.commit_changed(host, raft, seen.commit)
             seen.commit = raft.commit_index
-            self._committed(before)
+            self._committed(host, raft, before)
         if raft.role is Role.LEADER and seen.leads_term != raft.term:
             seen.leads_term = raft.term
             self.elections.elected(host, raft.term)
             check_leader(host, raft, self._machine.committed)
 
-    def _committed(self, start: int) -> None:
+    def _committed(self, host: Host, raft: probe.RaftView, start: int) -> None:
         for index in range(start, len(self._machine.committed)):
             entry = self._matching.entry(index, self._machine.committed[index][0])
             assert entry is not None, "it is durable somewhere"
-            if self.removals is not None:
-                self.removals.committed(entry)
+            if self.commands is not None:
+                self.commands.committed(entry)
+        if self.commands is not None:
+            self.commands.applied(host, raft.applied_index)
 
     def on_crash(self, host: Host) -> None:
         """The node's state, compared with that of others that had applied as much."""
         raft, state = probe.raft(host), probe.metadata(host)
         if raft is not None and state is not None:
             self._machine.ended(host, raft.applied_index, state)
+            if self.commands is not None:
+                self.commands.ended(host, raft.applied_index)
