@@ -13,6 +13,7 @@ from walrus.core.segment.writer import PROPOSED
 
 if TYPE_CHECKING:
     from walrus.core.cursors import OwnedCursor
+    from walrus.core.metadata.commands import Writer
     from walrus.core.metadata.state import Metadata
     from walrus.core.raft.membership import Membership
     from walrus.core.raft.snapshot import RaftSnapshot
@@ -41,20 +42,16 @@ class LogView(Protocol):
         """The entry at ``index``."""
 
 
-class MembershipView(Protocol):
-    """What the checkers read of a configuration."""
-
-    @property
-    def voters(self) -> tuple[int, ...]:
-        """The voting nodes, ascending."""
-
-
 class RaftView(Protocol):
     """What the checkers read of a node's Raft (see :class:`walrus.core.raft.state.RaftState`)."""
 
     @property
     def term(self) -> int:
         """Its term."""
+
+    @property
+    def vote(self) -> int:
+        """Whom it voted for in its term, or 0."""
 
     @property
     def commit_index(self) -> int:
@@ -85,7 +82,7 @@ class RaftView(Protocol):
         """The newest durable snapshot."""
 
     @property
-    def membership(self) -> MembershipView:
+    def membership(self) -> "Membership":
         """The newest configuration in its log."""
 
     @property
@@ -127,6 +124,28 @@ def holds_lease(host: "Host") -> bool:
     node: Any = host.node
     valid: bool = node.running.lease.valid(host.now_ns())
     return valid
+
+
+def lease_until(host: "Host") -> int:
+    """When the lease of the host's process ends as far as it knows, by its own clock; -1 while it starts."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    until_ns: int = running.lease.until_ns(host.now_ns()) if running is not None else -1
+    return until_ns
+
+
+def gives_up(host: "Host", node_id: int) -> bool:
+    """Whether the host, a leader, takes the lease of another node for over."""
+    node: Any = host.node
+    lapsed: bool = node.running.leases.lapsed(node_id, host.now_ns())
+    return lapsed
+
+
+def lifetime(host: "Host") -> "Writer | None":
+    """Who the host's process is, as the writer of segments: node, storage id, incarnation."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    return running.me if running is not None else None
 
 
 def cursors(host: "Host") -> "dict[str, OwnedCursor]":

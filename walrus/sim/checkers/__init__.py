@@ -7,6 +7,7 @@ from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.meters import Meters
+from walrus.sim.checkers.raft_conduct import raft_conduct
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
 from walrus.sim.checkers.records import check_records
@@ -24,8 +25,10 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    logs = RaftLogs(Commands(cluster, Removals(cluster)))
-    return [Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
+    logs, meters = RaftLogs(Commands(cluster, Removals(cluster))), Meters(cluster, history)
+    return [
+        *raft_conduct(cluster), Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), meters,
+    ]  # fmt: skip
 
 
 def removed_records(cluster: Cluster, topic: str, born: int) -> list[bytes] | None:
