@@ -1,7 +1,9 @@
 """Checkers: each file states the property that it watches. None of them influences the run."""
 
 from walrus.sim.checkers.clean_stops import CleanStops
+from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.cursor_bounds import CursorBounds
+from walrus.sim.checkers.data_path import DataPath
 from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.leases import Leases
@@ -23,8 +25,9 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    logs = RaftLogs(Removals(cluster))
-    return [Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
+    segments = CommittedSegments()
+    logs, path = RaftLogs(Removals(cluster), segments), DataPath(cluster, segments)
+    return [Departures(), logs, path, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
 
 
 def removed_records(cluster: Cluster, topic: str, born: int) -> list[bytes] | None:

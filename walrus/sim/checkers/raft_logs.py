@@ -8,6 +8,7 @@ comparison per new entry.
 from walrus.core.raft.output import Role
 from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.sim import probe
+from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.election_safety import ElectionSafety
 from walrus.sim.checkers.leader_completeness import check_leader
 from walrus.sim.checkers.log_matching import LogMatching
@@ -34,9 +35,10 @@ class _Seen:
 class RaftLogs:
     """One comparison with what was last seen per turn of a node where nothing changed."""
 
-    def __init__(self, removals: Removals | None = None) -> None:
+    def __init__(self, removals: Removals | None = None, segments: CommittedSegments | None = None) -> None:
         self.elections = ElectionSafety()
         self.removals = removals
+        self._segments = segments
         self._matching = LogMatching()
         self._machine = StateMachineSafety()
         self._snapshots = Snapshots(self._matching, self._machine)
@@ -76,6 +78,8 @@ class RaftLogs:
             assert entry is not None, "it is durable somewhere"
             if self.removals is not None:
                 self.removals.committed(entry)
+            if self._segments is not None:
+                self._segments.committed(entry)
 
     def on_crash(self, host: Host) -> None:
         """The node's state, compared with that of others that had applied as much."""
