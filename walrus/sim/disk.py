@@ -51,6 +51,7 @@ class Disk:
         self._in_flight: dict[str, Change] = {}  # one per path: the core never has two
         self._failing_sync: tuple[str, int] | None = None  # (path prefix, bytes kept) of the next change to fail
         self._lying: set[str] = set()  # files whose sync has failed: this process is told lies about them
+        self._listeners: list[Callable[[Change], None]] = []
 
     @property
     def busy(self) -> bool:
@@ -65,6 +66,10 @@ class Disk:
         if self._failing_sync is not None:
             return FAILED_SYNC
         return READ_ERROR if any(wound.path in LOGS for wound in self.damage.of_kind(READ_ERROR)) else ""
+
+    def when_changed(self, listener: Callable[[Change], None]) -> None:
+        """Tell a checker of each change that a process asked for, once it is on the disk, or as much of it as is."""
+        self._listeners.append(listener)
 
     def exchange(self) -> None:
         """An empty disk takes the place of this one, of which no process is running."""
@@ -208,6 +213,13 @@ class Disk:
 
     def _apply(self, action: Change) -> str:
         """Change the files; "" or why that is not possible."""
+        error = self._alter(action)
+        if not error:
+            for listener in self._listeners:
+                listener(action)
+        return error
+
+    def _alter(self, action: Change) -> str:
         if not isinstance(action, Write) or action.sync:
             for path in paths_of(action):
                 self.unsynced.pop(path, None)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from walrus.core.raft.membership import Membership
     from walrus.core.raft.snapshot import RaftSnapshot
     from walrus.core.segment.replica import Key, Replica
+    from walrus.core.segment.writer import SegmentWriter
     from walrus.sim.host import Host
 
 
 _NONE: "dict[str, OwnedCursor]" = {}
+_NO_WRITERS: "dict[Key, SegmentWriter]" = {}
 
 
 class LogView(Protocol):
@@ -117,6 +119,39 @@ def writes(host: "Host", key: "Key") -> bool:
     running = getattr(node, "running", None)
     writer = running.writers.get(key) if running is not None else None
     return writer is not None and writer.readable and writer.state != PROPOSED
+
+
+def writers(host: "Host") -> "dict[Key, SegmentWriter]":
+    """The writers in the host's process, by segment."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    found: dict[Key, SegmentWriter] = running.writers._writers if running is not None else _NO_WRITERS
+    return found
+
+
+def tail_in_recovery(host: "Host", key: "Key") -> int:
+    """Up to where the host's process, a recoverer, has a segment's copies completed; -1 where it does not."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    recovery = running.recoveries._running.get(key) if running is not None else None
+    return recovery.tail if recovery is not None else -1
+
+
+def own_puts(host: "Host", topic: str) -> tuple[int, int]:
+    """Of the PUTs that the host's own clients sent to a topic: (number of the segment they were given to, how many of
+    them are neither answered nor with somebody who will answer them).
+    """
+    node: Any = host.node
+    puts, held = node.running.puts, node.running.writers
+    route = puts._routes.get(topic)
+    if route is None:
+        return 0, 0
+    known = sum(key == (topic, route.target) for _, key, _ in puts._forwarded.values())
+    writer = held.get((topic, route.target))
+    if writer is not None:
+        known += sum(pending.slot is not None for pending in writer.unsent)
+        known += sum(pending.slot is not None for _, origins in writer.in_flight for pending in origins)
+    return route.target, route.under_way - known
 
 
 def holds_lease(host: "Host") -> bool:

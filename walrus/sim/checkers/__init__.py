@@ -2,7 +2,9 @@
 
 from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.commands import Commands
+from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.cursor_bounds import CursorBounds
+from walrus.sim.checkers.data_path import DataPath
 from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.leases import Leases
@@ -25,9 +27,11 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    logs, meters = RaftLogs(Commands(cluster, Removals(cluster))), Meters(cluster, history)
+    segments = CommittedSegments()
+    logs, path = RaftLogs(Commands(cluster, Removals(cluster)), segments), DataPath(cluster, segments)
     return [
-        *raft_conduct(cluster), Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), meters,
+        *raft_conduct(cluster), Departures(), logs, path, state, leases, cursors, stops, ReplicaPrefixes(),
+        Meters(cluster, history),
     ]  # fmt: skip
 
 

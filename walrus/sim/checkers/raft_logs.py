@@ -9,6 +9,7 @@ from walrus.core.raft.output import Role
 from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.sim import probe
 from walrus.sim.checkers.commands import Commands
+from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.election_safety import ElectionSafety
 from walrus.sim.checkers.leader_completeness import check_leader
 from walrus.sim.checkers.log_matching import LogMatching
@@ -34,9 +35,10 @@ class _Seen:
 class RaftLogs:
     """One comparison with what was last seen per turn of a node where nothing changed."""
 
-    def __init__(self, commands: Commands | None = None) -> None:
+    def __init__(self, commands: Commands | None = None, segments: CommittedSegments | None = None) -> None:
         self.elections = ElectionSafety()
         self.commands = commands
+        self._segments = segments
         self._matching = LogMatching()
         self._machine = StateMachineSafety()
         self._snapshots = Snapshots(self._matching, self._machine)
@@ -74,6 +76,8 @@ class RaftLogs:
         for index in range(start, len(self._machine.committed)):
             entry = self._matching.entry(index, self._machine.committed[index][0])
             assert entry is not None, "it is durable somewhere"
+            if self._segments is not None:
+                self._segments.committed(entry)
             if self.commands is not None:
                 self.commands.committed(entry)
         if self.commands is not None:

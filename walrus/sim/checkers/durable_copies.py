@@ -1,0 +1,191 @@
+"""The books of all copies: what the processes on each disk have made durable of each segment, and noted of it.
+
+Kept from the changes as the disks carry them out, so they say at any moment what a power failure now would leave. What
+faults do to a disk (rot, lost files, a lost disk) does not reach them: they say what a member, (node, storage id),
+held by what it did itself. Changes of the files must be such that this is told by their bytes: a copy is dense, and is
+only ever appended to (design 4.2); where that is broken, it is seen here.
+"""
+
+import struct
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from walrus.core.actions import Change, Delete, Truncate, Write
+from walrus.core.peer import DECODE_ERRORS, Member
+from walrus.core.segment.replica import Key, segment_key
+from walrus.core.storage.blocks import FILE_HEADER_BYTES, BlockInfo, block_at
+from walrus.core.storage.catalogue import (
+    CATALOGUE_PATH,
+    Complete,
+    Dropped,
+    Fenced,
+    Held,
+    Incomplete,
+    decode_record,
+)
+from walrus.core.storage.recordlog import HEADER_BYTES, RECORD_HEADER_BYTES, record_at
+from walrus.sim.world import Violation
+
+if TYPE_CHECKING:
+    from walrus.sim.cluster import Cluster
+
+_NODE_AND_STORAGE: Final = struct.Struct("<12xIQ")  # in the header of a catalogue
+
+
+class Copy:
+    """One member's copy of a segment. ``ends`` has, for each block, the byte behind it and the records up to there."""
+
+    __slots__ = ("complete", "ends", "fence", "held", "version")
+
+    def __init__(self) -> None:
+        self.ends: list[tuple[int, int]] = []
+        self.fence = 0  # nothing below this epoch, says the catalogue
+        self.held = False  # the catalogue notes the copy
+        self.version = 0  # of the replica set under which it was taken on, says the catalogue
+        self.complete = False
+
+    @property
+    def records(self) -> int:
+        """So many records are durable, from the first one on."""
+        return self.ends[-1][1] if self.ends else 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file, up to its last block."""
+        return self.ends[-1][0] if self.ends else 0
+
+
+class Reader:
+    """Hears of what becomes of copies; each checker of them takes what it needs."""
+
+    def block_added(self, member: Member, key: Key, data: bytes, block: BlockInfo) -> None:
+        """``block`` of ``data`` is durable now, behind all that was there."""
+
+    def grown(self, member: Member, key: Key, copy: Copy, before: int) -> None:
+        """A copy that had ``before`` records has more."""
+
+    def shrunk(self, member: Member, key: Key, copy: Copy, before: int) -> None:
+        """A copy that had ``before`` records has fewer, or none, and is not given up."""
+
+    def given_up(self, member: Member, key: Key, copy: Copy) -> None:
+        """A copy is about to be dropped: the catalogue says so, or it says nothing and the file goes."""
+
+    def noted(self, member: Member, key: Key, copy: Copy) -> None:
+        """The catalogue has another record about the copy."""
+
+
+_NO_COPY: Final = Copy()
+
+
+class DurableCopies:
+    """One for a cluster. Copies are kept by member and segment, those of lost disks too."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self.readers: list[Reader] = []
+        self.storage: dict[int, int] = {}  # node -> the disk it has, as its catalogue says
+        self._cluster = cluster
+        self._copies: dict[Member, dict[Key, Copy]] = {}
+        for host in cluster.hosts:
+            host.disk.when_changed(partial(self.changed, host.node_id))
+
+    def copy(self, member: Member, key: Key) -> Copy:
+        """A member's copy; an empty one where it has none."""
+        return self._copies.get(member, {}).get(key, _NO_COPY)
+
+    def holders(self, members: tuple[Member, ...], key: Key, records: int) -> list[Member]:
+        """Those that durably hold so many records, or did when their disk was lost."""
+        return [member for member in members if self.copy(member, key).records >= records]
+
+    def was_hurt(self, member: Member, key: Key) -> bool:
+        """Whether faults have damaged this copy: the process may have found out, at any time."""
+        return f"user_data/{key[0]}:{key[1]}.wal" in self._cluster.host(member[0]).disk.damage.hurt
+
+    # --- changes ---
+
+    def changed(self, node: int, change: Change) -> None:
+        """A disk carried out a change that a process asked for."""
+        if change.path == CATALOGUE_PATH:
+            if isinstance(change, Write):
+                self._noted(node, change)
+            return
+        key = segment_key(change.path)
+        if key is None:
+            return
+        member = (node, self.storage.get(node, 0))
+        copy = self._copies.setdefault(member, {}).setdefault(key, Copy())
+        if isinstance(change, Write):
+            self._written(member, key, copy, change)
+        elif isinstance(change, Truncate):
+            self._cut(member, key, copy, change.size)
+        elif isinstance(change, Delete):
+            self._give_up(member, key, copy)
+            copy.ends.clear()
+
+    def _written(self, member: Member, key: Key, copy: Copy, write: Write) -> None:
+        if write.offset < copy.size_bytes:
+            self._cut(member, key, copy, write.offset)
+        position = 0 if copy.ends or write.offset else FILE_HEADER_BYTES
+        if write.offset != copy.size_bytes:
+            raise Violation(
+                f"copies are dense: node {member[0]} writes to byte {write.offset} of its copy of {key[0]}:{key[1]}, "
+                f"whose sound blocks end at byte {copy.size_bytes}"
+            )
+        before = records = copy.records
+        while (block := block_at(write.data, position, verify=False)) is not None:
+            if block.base != records or not block.count:
+                raise Violation(
+                    f"copies are dense: node {member[0]} writes a block with base {block.base} and {block.count} "
+                    f"records to its copy of {key[0]}:{key[1]}, which has {records}"
+                )
+            position += block.size
+            records += block.count
+            copy.ends.append((write.offset + position, records))
+            for reader in self.readers:
+                reader.block_added(member, key, write.data, block)
+        if records > before:
+            for reader in self.readers:
+                reader.grown(member, key, copy, before)
+
+    def _cut(self, member: Member, key: Key, copy: Copy, size_bytes: int) -> None:
+        before = copy.records
+        while copy.ends and copy.ends[-1][0] > size_bytes:
+            copy.ends.pop()
+        if copy.records < before:
+            for reader in self.readers:
+                reader.shrunk(member, key, copy, before)
+
+    def _give_up(self, member: Member, key: Key, copy: Copy) -> None:
+        for reader in self.readers:
+            reader.given_up(member, key, copy)
+        copy.held = copy.complete = False
+        copy.version = 0
+
+    def _noted(self, node: int, write: Write) -> None:
+        position = 0
+        if not write.offset:
+            if len(write.data) < HEADER_BYTES:
+                return  # torn: the catalogue will be made anew
+            self.storage[node] = _NODE_AND_STORAGE.unpack_from(write.data)[1]
+            position = HEADER_BYTES
+        member = (node, self.storage[node])
+        while (found := record_at(write.data, position)) is not None:
+            start = position + RECORD_HEADER_BYTES
+            position = start + found[0]
+            try:
+                record = decode_record(write.data[start:position])
+            except DECODE_ERRORS as error:
+                raise Violation(f"copies: node {node} notes what it cannot read again: {error}") from error
+            key = (record.topic, record.segment)
+            copy = self._copies.setdefault(member, {}).setdefault(key, Copy())
+            if isinstance(record, Held):
+                copy.held, copy.version = True, max(copy.version, record.version)
+            elif isinstance(record, Fenced):
+                copy.fence = max(copy.fence, record.epoch)
+            elif isinstance(record, Complete):
+                copy.complete = True
+            elif isinstance(record, Incomplete):
+                copy.complete = False
+            elif isinstance(record, Dropped):
+                self._give_up(member, key, copy)
+            for reader in self.readers:
+                reader.noted(member, key, copy)
