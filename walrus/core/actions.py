@@ -8,8 +8,8 @@ actions that are not held back.
 import msgspec
 
 
-class Action(msgspec.Struct, frozen=True, gc=False):
-    """Base of all actions."""
+class Action(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Base of all actions. An encoded one names its kind."""
 
 
 class Send(Action, frozen=True, gc=False):

@@ -10,8 +10,8 @@ import msgspec
 from walrus.core.actions import Change
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
-    """Base of all events."""
+class Event(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Base of all events. An encoded one names its kind."""
 
 
 class Started(Event, frozen=True, gc=False):

@@ -13,10 +13,13 @@ from walrus.core.actions import Action, Stop
 from walrus.core.clients import ClientSessions, Slot
 from walrus.core.codec import decode_message
 from walrus.core.config import Deadline, NodeConfig
+from walrus.core.metadata.state import Metadata
 from walrus.core.outbox import Outbox
 from walrus.core.pages import page
+from walrus.core.raft.raft import Raft
 from walrus.core.rng import Generator
 from walrus.core.running import Running
+from walrus.core.segment.replica import Key, Replica
 from walrus.core.space import Space
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
@@ -41,6 +44,10 @@ class Node:
         self._files: dict[str, int] = {}
         self._startup: Startup | None = None
         self.running: Running | None = None
+        # For checkers and tests; None while starting.
+        self.raft: Raft | None = None
+        self.metadata: Metadata | None = None  # the replicated state as this node has applied it
+        self.replicas: dict[Key, Replica] | None = None  # the copies on this disk
         self.stopped = False
         self._driver: ev.DriverMeasured | None = None
         self._early: list[tuple[Slot, Request]] = []  # requests that came before recovery was done
@@ -130,6 +137,7 @@ class Node:
                 return
             running.driver = self._driver
             self.running = running
+            self.raft, self.metadata, self.replicas = running.raft, running.metadata, running.store.replicas
             early, self._early = self._early, []
             for slot, request in early:
                 running.service.request(slot, request, self._now_ns)
@@ -224,15 +232,16 @@ class Node:
             self.running.tick(self._now_ns)
 
     def _poll_finished(self, _: ev.PollFinished) -> None:
-        if self.running is not None:
-            self.running.flush(self._now_ns, self._wall_ns)
-        self.out.actions += self.sessions.drain()
-        if self.running is None:
+        running = self.running
+        if running is None:
+            self.out.actions += self.sessions.drain()
             return
-        if why := self.running.must_stop():
+        running.flush(self._now_ns, self._wall_ns)
+        self.out.actions += self.sessions.drain()
+        if why := running.must_stop():
             self._stop(why, 1)
-        elif self.running.leaving.done:
-            if not self.running.leaving.complete:
+        elif running.leaving.done:
+            if not running.leaving.complete:
                 self.out.log("warn", "Stopping before everything was handed over: no quorum answered in time")
             self._stop("shut down cleanly", 0)
 
@@ -246,20 +255,3 @@ class Node:
         self._driver = event
         if self.running is not None:
             self.running.driver = event
-
-    # --- for checkers and tests ---
-
-    @property
-    def raft(self) -> Any:
-        """The Raft machine, or None while starting."""
-        return self.running.raft if self.running else None
-
-    @property
-    def metadata(self) -> Any:
-        """The replicated state as this node has applied it, or None while starting."""
-        return self.running.metadata if self.running else None
-
-    @property
-    def replicas(self) -> Any:
-        """The copies on this disk by (topic, segment number), or None while starting."""
-        return self.running.store.replicas if self.running else None

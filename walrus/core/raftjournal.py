@@ -75,9 +75,10 @@ class RaftJournal:
         write = appender.flush()
         if write is not None:
             self._flying_mark, self._mark = self._mark, None
-        held, self._held = self._held, []
-        for to, message in held:
-            self._send(to, message, write.token if write is not None else 0)
+        if self._held:
+            held, self._held = self._held, []
+            for to, message in held:
+                self._send(to, message, write.token if write is not None else 0)
         return write
 
     @property

@@ -59,7 +59,7 @@ class Running:
 
     # More attributes than an object holds in line: without slots each access is a look-up in a dictionary.
     __slots__ = (
-        *("_announced", "_junk_said", "_myself", "_next_tick", "_on", "_own", "_tick_ns", "config"),
+        *("_announced", "_junk_said", "_known", "_myself", "_next_tick", "_on", "_own", "_tick_ns", "config"),
         *("cursors", "departures", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving"),
         *("driver", "loop", "wall_ns"),
         *("liveness", "me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
@@ -123,6 +123,7 @@ class Running:
         self._tick_at(now_ns)
         self._own = Envelope(0, me[0], me[1], me[0], me[1])  # of the messages that never leave this node
         self._myself = NodeInfo(*me, config.advertise_address, config.client_address)
+        self._known = self._myself  # as the metadata has it, where that is right
         self._announced = 0  # rid of this node's own registration while it is proposed
         self._junk_said = False
         self._on = routes(self)
@@ -346,9 +347,11 @@ class Running:
     def _announce(self) -> None:
         """Have the metadata name this lifetime, so that segments of the one before are recovered."""
         known = self.metadata.nodes.get(self.me[0])
-        if self._announced or (known is not None and msgspec.structs.replace(known, state=ACTIVE) == self._myself):
+        if self._announced or known is self._known:
             return
-        if self.raft.membership.get(self.me[0]) is not None:
+        if known is not None and msgspec.structs.replace(known, state=ACTIVE) == self._myself:
+            self._known = known
+        elif self.raft.membership.get(self.me[0]) is not None:
             self._announced = self.proposals.submit(encode(self._own_info()))
 
     def flush(self, now_ns: int, wall_ns: int) -> None:

@@ -136,6 +136,8 @@ class Topics:
 
     def applied(self) -> bool:
         """Answer what this node has applied; False if nothing is to be answered."""
+        if not self._changing:
+            return False
         index = self._raft.applied_index
         ready = [(rid, waiting) for rid, waiting in self._changing.items() if 0 < waiting.index <= index]
         for rid, waiting in ready:

@@ -46,13 +46,16 @@ class Auditor:
 
     def _missing(self, alone: bool) -> str:
         """What is missing now; what is excused is reckoned from the same state, since an older one may know less."""
-        cluster = self._cluster
-        for excused in ({}, out_of_reach(cluster)):
+        self.excused = {}
+        why = self._missing_but(self.excused, alone)
+        if why and (excused := out_of_reach(self._cluster)):
             self.excused = excused
-            why = unsettled(cluster, excused) or (left_over(cluster, excused) if alone else "")
-            if not why:
-                break
+            why = self._missing_but(excused, alone)
         return why
+
+    def _missing_but(self, excused: dict[str, int], alone: bool) -> str:
+        cluster = self._cluster
+        return unsettled(cluster, excused) or (left_over(cluster, excused) if alone else "")
 
     def prove_writable(self, topic: str) -> None:
         """Some node acknowledges a PUT to ``topic`` in time."""

@@ -35,8 +35,7 @@ class Trace:
 
     def record(self, now_ns: int, node: int, event: Event, actions: list[Action]) -> None:
         """One call of a node's ``handle``."""
-        names = [action.__class__.__name__ for action in actions]
-        self._batch.append((now_ns, node, event.__class__.__name__, event, names, actions))
+        self._batch.append((now_ns, node, event, actions))
         if len(self._batch) >= _BATCH:
             self._flush()
         if self.text is not None:

@@ -35,7 +35,9 @@ class World:
     def at(self, time_ns: int, callback: Callable[[Any], None], argument: object = None) -> None:
         """Call ``callback(argument)`` at ``time_ns``, not before now."""
         self._sequence += 1
-        heapq.heappush(self._heap, (max(time_ns, self.now_ns), self._sequence, callback, argument))
+        if time_ns < self.now_ns:
+            time_ns = self.now_ns
+        heapq.heappush(self._heap, (time_ns, self._sequence, callback, argument))
 
     def after(self, delay_ns: int, callback: Callable[[Any], None], argument: object = None) -> None:
         """Call ``callback(argument)`` in ``delay_ns`` nanoseconds."""

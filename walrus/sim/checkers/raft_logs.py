@@ -5,7 +5,7 @@ term included, and nobody has heard of it. Only what changed since the node's la
 comparison per new entry.
 """
 
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.sim import probe
 from walrus.sim.checkers.commands import Commands
@@ -67,7 +67,7 @@ class RaftLogs:
             self._machine.commit_changed(host, raft, seen.commit)
             seen.commit = raft.commit_index
             self._committed(host, raft, before)
-        if raft.role is Role.LEADER and seen.leads_term != raft.term:
+        if raft.role is LEADER and seen.leads_term != raft.term:
             seen.leads_term = raft.term
             self.elections.elected(host, raft.term)
             check_leader(host, raft, self._machine.committed)
