@@ -1,5 +1,6 @@
 """After the faults: is the cluster well again, does it take writes, and what does it hold?"""
 
+from walrus.sim import probe
 from walrus.sim.client import Link
 from walrus.sim.cluster import Cluster
 from walrus.sim.convergence import check_copies, left_over, unsettled
@@ -108,11 +109,15 @@ class Auditor:
 
     def drain(self, topics: list[str]) -> None:
         """GET all there is, wait until what could not be delivered is due again, and GET that."""
-        patience_ns = 2 * max(host.config.rpc_timeout_ns for host in self._cluster.hosts) + _GRACE_NS
-        for wait_ns in (patience_ns, 0):
-            for topic in topics:
-                self._drain(topic)
-            self._cluster.world.run_until(self._cluster.world.now_ns + wait_ns)
+        cluster, world = self._cluster, self._cluster.world
+        for topic in topics:
+            self._drain(topic)
+        patience_ns = 2 * max(host.config.rpc_timeout_ns for host in cluster.hosts) + _GRACE_NS
+        until = world.now_ns + patience_ns
+        while world.now_ns < until and any(probe.undelivered(host) for host in cluster.core):
+            world.run_until(world.now_ns + 20 * MS)
+        for topic in topics:
+            self._drain(topic)
 
     def _drain(self, topic: str) -> None:
         while self._cluster.world.now_ns < self._give_up_ns:

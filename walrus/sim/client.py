@@ -56,6 +56,14 @@ class Link:
         self._session = ClientSession()
         self._wanted: list[Request] = []  # to be sent once the connection is open
 
+    @property
+    def may_be_answered(self) -> bool:
+        """Whether requests are under way to a process that still runs."""
+        connection = self.connection
+        if not self.outstanding or connection is None:
+            return False
+        return connection.host.up and connection.life == connection.host.life
+
     def dial(self, host: Host) -> Connection:
         """Leave the connection there is, and connect to ``host``."""
         self.leave()

@@ -191,6 +191,16 @@ def cursors(host: "Host") -> "dict[str, OwnedCursor]":
     return kept
 
 
+def undelivered(host: "Host") -> int:
+    """Reads under way on the host's process, and records that it has handed out without knowing what became of them."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    if running is None:
+        return 0
+    reads: int = running.gets.waiting
+    return reads + sum(len(owned.outstanding) for owned in running.cursors.owned.values())
+
+
 def acknowledged(host: "Host", topic: str, number: int) -> int:
     """How many records of a topic are acknowledged, up to a segment that the host's process writes."""
     node: Any = host.node

@@ -246,10 +246,10 @@ def _first_left(cluster: Cluster, topic: str) -> int:
 
 
 def _drain(cluster: Cluster, load: "Load") -> None:
-    """Let requests under way be answered, or time out and stay unknown."""
+    """Let requests under way be answered, or time out and stay unknown, like those to a process that is gone."""
     world = cluster.world
     until = world.now_ns + 3_000 * MS
-    while any(client.outstanding for client in cluster.clients.values()) and world.now_ns < until:
+    while any(client.may_be_answered for client in cluster.clients.values()) and world.now_ns < until:
         world.run_until(world.now_ns + 20 * MS)
     load.leave()
 
