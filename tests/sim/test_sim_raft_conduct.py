@@ -19,6 +19,7 @@ from walrus.core.peer import (
     Envelope,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestVote,
     SnapshotReply,
@@ -50,6 +51,7 @@ from walrus.sim.checkers.lease_holding import LeaseHolding
 from walrus.sim.checkers.lease_reads import LeaseReads
 from walrus.sim.checkers.membership_changes import MembershipChanges
 from walrus.sim.checkers.promises import Promises
+from walrus.sim.checkers.replication_care import ReplicationCare
 from walrus.sim.checkers.stable_storage import StableStorage
 from walrus.sim.checkers.stickiness import Stickiness
 from walrus.sim.world import MS, Violation
@@ -86,6 +88,7 @@ class Node:
         self.life = 1
         self.local_ns = number * 1_000_000 * MS
         self.stood_still_ns = 0
+        self.paused = False
         self.clock = SimpleNamespace(jumped_ns=lambda: 0)
         self.config = SimpleNamespace(
             lease_ns=LEASE_NS, lease_margin_ns=MARGIN_NS, election_timeout_min_ns=PROMISE_NS, node_id=number
@@ -733,3 +736,84 @@ def test_a_leader_of_a_past_term_is_told() -> None:
     stage.comes(3, 2, Heartbeat(1, 2, 0, 0, ()))
     with pytest.raises(Violation, match="node 2 in term 2 does not tell node 3, which speaks as the leader of term 1"):
         checker.after_turn(stage.host(2))  # type: ignore[arg-type]
+
+
+# --- replication ---
+
+
+def caring() -> Stage:
+    """Node 1 leads in term 2 with two entries; node 2 has one of them."""
+    stage = Stage()
+    ReplicationCare(stage)  # type: ignore[arg-type]
+    stage.host(1).has(1, 2, term=2, leads=True)
+    stage.host(2).has(1, term=2)
+    return stage
+
+
+def piece(offset: int, length: int = 10) -> InstallSnapshot:
+    return InstallSnapshot(2, 5, 1, 77, 100, offset, bytes(length))
+
+
+def has(received: int, *, installed: bool = False) -> SnapshotReply:
+    return SnapshotReply(2, 5, 77, received, installed)
+
+
+def test_a_follower_has_the_bytes_that_it_was_sent_in_whatever_order() -> None:
+    stage = caring()
+    for offset in (0, 20, 10):
+        stage.goes(1, 2, piece(offset))
+    stage.goes(2, 1, has(30))
+    stage.goes(2, 1, has(100, installed=True))
+
+
+def test_a_follower_does_not_have_a_piece_twice() -> None:
+    stage = caring()
+    stage.goes(1, 2, piece(0))
+    stage.goes(1, 2, piece(0))
+    with pytest.raises(Violation, match=r"node 2 says to have 20 bytes .* and was sent the first 10"):
+        stage.goes(2, 1, has(20))
+
+
+def test_a_follower_has_no_bytes_that_came_to_the_life_before() -> None:
+    stage = caring()
+    stage.goes(1, 2, piece(0))
+    stage.host(2).dies()
+    stage.goes(1, 2, piece(10))
+    stage.goes(2, 1, has(0))
+    with pytest.raises(Violation, match="and was sent the first 0"):
+        stage.goes(2, 1, has(20))
+
+
+def test_a_leader_goes_on_where_the_follower_is() -> None:
+    stage = caring()
+    for offset in (0, 10, 20):
+        stage.goes(1, 2, piece(offset))
+        stage.goes(2, 1, has(offset + 10))
+    stage.host(2).dies()
+    for _ in range(3):
+        stage.goes(1, 2, piece(30))
+        stage.goes(2, 1, has(0))
+    stage.goes(1, 2, piece(30))
+    with pytest.raises(Violation, match=r"node 2 has 0 bytes .* sends what begins at byte 30 again"):
+        stage.goes(1, 2, piece(30))
+
+
+def test_a_follower_that_lacks_entries_is_sent_something() -> None:
+    stage = caring()
+    for seq in range(1, 30):
+        if seq % 10 == 0:
+            stage.goes(1, 2, AppendEntries(2, 1, 1, [], 0))
+        stage.goes(2, 1, HeartbeatReply(2, seq, 0))
+    for seq in range(30, 32):
+        stage.goes(2, 1, HeartbeatReply(2, seq, 0))
+    with pytest.raises(Violation, match="node 2 has entries up to 1, node 1, which leads in term 2, up to 2"):
+        stage.goes(2, 1, HeartbeatReply(2, 32, 0))
+
+
+def test_a_follower_that_lacks_nothing_or_does_not_answer_need_not_be_sent_anything() -> None:
+    stage = caring()
+    for _ in range(30):
+        stage.goes(2, 1, HeartbeatReply(2, 1, 0))
+    stage.host(2).has(1, 2, term=2)
+    for seq in range(2, 30):
+        stage.goes(2, 1, HeartbeatReply(2, seq, 0))

@@ -7,6 +7,7 @@ from walrus.sim.checkers.lease_holding import LeaseHolding
 from walrus.sim.checkers.lease_reads import LeaseReads
 from walrus.sim.checkers.membership_changes import MembershipChanges
 from walrus.sim.checkers.promises import Promises
+from walrus.sim.checkers.replication_care import ReplicationCare
 from walrus.sim.checkers.stable_storage import StableStorage
 from walrus.sim.checkers.stickiness import Stickiness
 from walrus.sim.cluster import Checker, Cluster
@@ -22,6 +23,7 @@ def raft_conduct(cluster: Cluster) -> list[Checker]:
         Promises(cluster, storage, leaders),
         Commitment(cluster, storage),
         MembershipChanges(cluster, storage),
+        ReplicationCare(cluster),
         grants,
         holding,
         LeaseReads(cluster, holding),
