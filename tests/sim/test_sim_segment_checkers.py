@@ -18,11 +18,13 @@ from data_path_cluster import (
     sealed,
 )
 
-from walrus.core.actions import Write
+from walrus.core.actions import Delete, Write
 from walrus.core.clients import Slot
 from walrus.core.metadata.commands import (
     OPEN,
     SEALED,
+    CreateTopic,
+    RemoveTopic,
     encode,
 )
 from walrus.core.peer import ENTRY_NORMAL, Entry, Propose
@@ -33,6 +35,8 @@ from walrus.core.segment.messages import (
 )
 from walrus.core.segment.writer import STOPPED
 from walrus.core.storage import blocks
+from walrus.core.storage.catalogue import Dropped
+from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.world import Violation
 
 
@@ -75,6 +79,31 @@ def test_nothing_is_acknowledged_after_the_seal_was_proposed(cluster: FakeCluste
     cluster.send(1, Propose(1, encode(sealed(2, state=OPEN, epoch=0))), 2)
     with pytest.raises(Violation, match="acknowledged 3 records of t:1 after it proposed to seal it at 2"):
         cluster.write(1, acked=3)
+
+
+def test_what_is_gone_or_sealed_with_all_that_is_acknowledged_needs_no_writer_to_hold_it(cluster: FakeCluster) -> None:
+    cluster.hold(2, 2)
+    cluster.commit(sealed(2, (TWO, THREE), OPEN, 0))
+    cluster.write(1, acked=2)
+    with pytest.raises(Violation, match=r"acknowledged 3 records of t:1, and it is SEALED\(2\)"):
+        cluster.write(1, acked=3)
+    cluster.commit(RemoveTopic("t", 1))
+    cluster.write(1, acked=4)
+
+
+def test_a_set_that_was_replaced_needs_to_hold_nothing(cluster: FakeCluster) -> None:
+    cluster.hold(1, 2)
+    cluster.hold(2, 2)
+    cluster.hold(4, 2)
+    cluster.write(1, acked=1)
+    cluster.host(1).node.metadata = CommittedSegments()._state
+    cluster.host(1).node.metadata.apply(CreateTopic("t", (1, 10, 1), (ONE, TWO, THREE)))
+    change = changed_to(ONE, THREE, FOUR)
+    cluster.send(1, Propose(1, encode(change)), 2)
+    cluster.commit(change)
+    cluster.note(2, Dropped(*KEY))
+    cluster.change(2, Delete(PATH, 1))
+    cluster.write(1, acked=2)
 
 
 # --- proposals ---

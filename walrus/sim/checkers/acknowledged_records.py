@@ -8,7 +8,7 @@ once its seal may have been proposed, and nothing beyond a count that is committ
 
 from typing import TYPE_CHECKING
 
-from walrus.core.metadata.commands import ChangeSet
+from walrus.core.metadata.commands import SEALED, ChangeSet
 from walrus.core.metadata.state import quorums
 from walrus.core.peer import Member
 from walrus.core.segment.replica import Key
@@ -45,18 +45,20 @@ class AcknowledgedRecords:
         what = f"node {host.node_id} has acknowledged {acked} records of {key[0]}:{key[1]}"
         if key in self.seals:
             raise Violation(f"acknowledged records: {what} after it proposed to seal it at {self.seals[key]}")
-        count = self._segments.count(key)
-        if 0 <= count < acked:
-            raise Violation(f"acknowledged records: {what}, and it is SEALED({count})")
         self.acked[key] = acked
-        state = probe.metadata(host)
-        segment = state.existing(*key) if state is not None and not state.is_gone(*key) else None
-        if segment is None:
+        state, committed = probe.metadata(host), self._segments.segment(key)
+        known = state.existing(*key) if state is not None and not state.is_gone(*key) else None
+        if known is None or committed is None:
+            return  # it is gone, with its copies
+        if committed.state == SEALED:  # who holds it now is no longer up to the writer
+            if committed.count < acked:
+                raise Violation(f"acknowledged records: {what}, and it is SEALED({committed.count})")
             return
-        self._check(what, key, acked, segment.members)
-        for change in self.changes.get(key, ()):
-            if change.version == segment.version:
-                self._check(what, key, acked, change.members)
+        self._check(what, key, acked, committed.members)
+        if known.version == committed.version:
+            for change in self.changes.get(key, ()):
+                if change.version == known.version:
+                    self._check(what, key, acked, change.members)
 
     def _check(self, what: str, key: Key, acked: int, members: tuple[Member, ...]) -> None:
         holders = self._copies.holders(members, key, acked)
