@@ -1,6 +1,7 @@
 """What the simulated clients asked and were told: the only evidence that the end-to-end checkers use."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -74,6 +75,7 @@ class History:
         self.operations: list[Operation] = []
         self.acknowledged: Counter[str] = Counter()
         self.stale_allowed = False
+        self.listeners: list[Callable[[Operation], None]] = []  # hear of each answer
 
     def add(self, operation: Operation) -> Operation:
         """Note that a request is being sent."""
@@ -85,6 +87,8 @@ class History:
         operation.answer(reply, now_ns)
         if operation.verb == "PUT" and operation.outcome == DONE:
             self.acknowledged[operation.topic] += 1
+        for listener in self.listeners:
+            listener(operation)
 
     def of_topic(self, topic: str, verb: str) -> list[Operation]:
         """The operations with this verb on this topic."""

@@ -5,6 +5,9 @@ from walrus.sim.checkers.commands import Commands
 from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
+from walrus.sim.checkers.ends import Ends
+from walrus.sim.checkers.forwarded_gets import ForwardedGets
+from walrus.sim.checkers.forwarded_puts import ForwardedPuts
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.meters import Meters
 from walrus.sim.checkers.raft_logs import RaftLogs
@@ -14,6 +17,7 @@ from walrus.sim.checkers.removals import Removals
 from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
 from walrus.sim.checkers.replicated_state import ReplicatedState
 from walrus.sim.checkers.sealed_counts import SealedCounts
+from walrus.sim.checkers.settled import Settled
 from walrus.sim.cluster import Checker, Cluster
 from walrus.sim.history import History
 
@@ -24,8 +28,12 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    logs = RaftLogs(Commands(cluster, Removals(cluster)))
-    return [Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
+    commands = Commands(cluster, Removals(cluster))
+    logs = RaftLogs(commands)
+    ForwardedGets(cluster)
+    puts, ends = ForwardedPuts(cluster, history, commands.model), Ends(cluster, history, commands.model)
+    clients: list[Checker] = [puts, ends, Settled(cluster, commands)]
+    return [Departures(), logs, *clients, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
 
 
 def removed_records(cluster: Cluster, topic: str, born: int) -> list[bytes] | None:
