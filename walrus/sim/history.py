@@ -1,6 +1,7 @@
 """What the simulated clients asked and were told: the only evidence that the end-to-end checkers use."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -76,6 +77,7 @@ class History:
         self.acknowledged: Counter[str] = Counter()
         self.got = 0
         self.stale_allowed = False
+        self.listeners: list[Callable[[Operation], None]] = []  # hear of each answer
 
     def add(self, operation: Operation) -> Operation:
         """Note that a request is being sent."""
@@ -89,6 +91,8 @@ class History:
             self.acknowledged[operation.topic] += 1
         elif operation.verb == "GET" and operation.outcome in (DONE, EMPTY_REPLY):
             self.got += 1
+        for listener in self.listeners:
+            listener(operation)
 
     def of_topic(self, topic: str, verb: str) -> list[Operation]:
         """The operations with this verb on this topic."""

@@ -7,6 +7,9 @@ from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.data_path import DataPath
 from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
+from walrus.sim.checkers.ends import Ends
+from walrus.sim.checkers.forwarded_gets import ForwardedGets
+from walrus.sim.checkers.forwarded_puts import ForwardedPuts
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.meters import Meters
 from walrus.sim.checkers.raft_conduct import raft_conduct
@@ -17,6 +20,7 @@ from walrus.sim.checkers.removals import Removals
 from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
 from walrus.sim.checkers.replicated_state import ReplicatedState
 from walrus.sim.checkers.sealed_counts import SealedCounts
+from walrus.sim.checkers.settled import Settled
 from walrus.sim.cluster import Checker, Cluster
 from walrus.sim.history import History
 
@@ -27,10 +31,13 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
-    segments = CommittedSegments()
-    logs, path = RaftLogs(Commands(cluster, Removals(cluster)), segments), DataPath(cluster, segments)
+    segments, commands = CommittedSegments(), Commands(cluster, Removals(cluster))
+    logs, path = RaftLogs(commands, segments), DataPath(cluster, segments)
+    ForwardedGets(cluster)
+    puts, ends = ForwardedPuts(cluster, history, commands.model), Ends(cluster, history, commands.model)
+    clients: list[Checker] = [puts, ends, Settled(cluster, commands)]
     return [
-        *raft_conduct(cluster), Departures(), logs, path, state, leases, cursors, stops, ReplicaPrefixes(),
+        *raft_conduct(cluster), Departures(), logs, path, *clients, state, leases, cursors, stops, ReplicaPrefixes(),
         Meters(cluster, history),
     ]  # fmt: skip
 

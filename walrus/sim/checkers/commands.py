@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 
 class Commands:
-    """Takes the committed entries in order."""
+    """Takes the committed entries in order. ``model``: the state after them; ``at``: the commands by index."""
 
     def __init__(self, cluster: "Cluster", removals: Removals) -> None:
         self.removals = removals
         self._cluster = cluster
-        self._model = MetadataModel()
+        self.model = MetadataModel()
         self._index = 0
         self._effects: dict[int, bool] = {}  # index of a command -> whether it took effect
+        self.at: dict[int, AnyCommand] = {}
         cluster.network.when_sent("ProposeReply", self._told)
 
     def committed(self, entry: Entry) -> None:
@@ -43,8 +44,8 @@ class Commands:
         self._index = entry.index
         if entry.kind != ENTRY_NORMAL:
             return
-        command = decode(entry.data)
-        model, labels = self._model, self._cluster.world.labels
+        command = self.at[entry.index] = decode(entry.data)
+        model, labels = self.model, self._cluster.world.labels
         topic = model.topics.get(command.topic) if isinstance(command, TrimTopic) else None
         segments = list(topic.segments) if topic is not None else []
         self._effects[entry.index] = effect = model.apply(command)
@@ -61,7 +62,7 @@ class Commands:
         state = probe.metadata(host)
         if state is None or index != self._index:
             return
-        touched, self._model.touched = self._model.touched, {}
+        touched, self.model.touched = self.model.touched, {}
         for (name, number), command in touched.items():
             self._compare(host, state, name, number, command)
 
@@ -71,20 +72,20 @@ class Commands:
         if state is None or index != self._index:
             return
         nodes = {info.node: (info.storage, info.incarnation, info.state) for info in state.nodes.values()}
-        if nodes != self._model.nodes:
-            raise Violation(f"replicated state: node {host.node_id} has nodes {nodes}, not {self._model.nodes}")
-        if sorted(state.topics) != sorted(self._model.topics):
+        if nodes != self.model.nodes:
+            raise Violation(f"replicated state: node {host.node_id} has nodes {nodes}, not {self.model.nodes}")
+        if sorted(state.topics) != sorted(self.model.topics):
             raise Violation(
                 f"replicated state: node {host.node_id} has topics {sorted(state.topics)}, not "
-                f"{sorted(self._model.topics)}"
+                f"{sorted(self.model.topics)}"
             )
-        for topic in self._model.topics.values():
+        for topic in self.model.topics.values():
             self._compare(host, state, topic.name, 0, None)
             for segment in topic.segments:
                 self._compare(host, state, topic.name, segment.number, None)
 
     def _compare(self, host: Host, state: Metadata, name: str, number: int, command: AnyCommand | None) -> None:
-        topic, model = state.topics.get(name), self._model.topics.get(name)
+        topic, model = state.topics.get(name), self.model.topics.get(name)
         if number:
             there = _segment(topic.segment(number) if topic else None)
             wanted = _segment(model.find(number) if model else None)
