@@ -137,7 +137,7 @@ class Puts:
                     self._writers.put(writer, pending)
                 route.queue.clear()
             return
-        if self._reachability.lost(node):
+        if self._reachability.uncertain(node):
             return  # better wait for the failover than lose it on the way
         route.target = segment.number
         while route.queue:
