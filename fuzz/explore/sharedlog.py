@@ -176,8 +176,9 @@ class AlwaysLease:
         """As far as this node knows."""
         return True
 
-    def note(self, now_ns: int) -> None:
+    def note(self, now_ns: int) -> bool:
         """It is never lost."""
+        return False
 
 
 class ToldLeases:

@@ -196,12 +196,12 @@ class Cluster(LocalCluster):
         with self.client() as client:
             client.register(topic)
 
-    def topic_led_by(self, is_wanted: Callable[[int], bool]) -> str:
+    def topic_led_by(self, is_wanted: Callable[[int], bool], name: str = "topic") -> str:
         """A topic with three copies whose segment leader is wanted; topics are created until there is one."""
         created: list[str] = []
 
         def found() -> bool:
-            created.append(f"topic-{len(created)}")
+            created.append(f"{name}-{len(created)}")
             self.register(created[-1])
             return is_wanted(self.segment_leader(created[-1]))
 

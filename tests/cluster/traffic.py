@@ -5,8 +5,10 @@ writer), refused (must not be there) or unknown (there once, or not at all). A w
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from cluster import Cluster, eventually
 
@@ -15,43 +17,92 @@ from walrus.client.sync import WalrusClient
 
 _ANSWER_TIMEOUT_S = 20.0
 _PAUSE_S = 0.02  # after a failure, so that a client of a dead cluster does not spin
+_EXPECTED = ("NotLeaderForPartition: ", "no raft leader known")  # what a node without a lease or leader may answer
 
 
-class Writer(threading.Thread):
-    """PUTs one record after the other, through the first of its addresses that answers, until told to stop."""
+class Client(threading.Thread):
+    """Asks one thing after the other, through the first of its addresses that answers, until told to stop.
 
-    def __init__(self, name: str, topic: str, addresses: Sequence[str]) -> None:
+    One that ``roams`` turns to the next address after every failure, others only where the connection breaks.
+    """
+
+    def __init__(
+        self, name: str, topic: str, addresses: Sequence[str], *, roams: bool = False, patience_s: float = 0.0
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self.topic = topic
-        self.acknowledged: list[bytes] = []
-        self.refused: list[bytes] = []
-        self.unknown: list[bytes] = []
         self.surprise: BaseException | None = None  # an answer that no client should ever get
-        self._addresses = addresses
+        self._addresses = list(addresses)
+        self._roams = roams
+        self._patience_s = patience_s or _ANSWER_TIMEOUT_S
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
-        with WalrusClient(self._addresses, _ANSWER_TIMEOUT_S) as client:
-            number = 0
-            while not self._stop_asked.is_set() and self.surprise is None:
-                self._put(client, b"%s-%d" % (self.name.encode(), number))
-                number += 1
+        while not self._stop_asked.is_set() and self.surprise is None:
+            with WalrusClient(self._addresses, self._patience_s) as client:
+                self._use(client)
+            self._addresses.append(self._addresses.pop(0))
 
-    def _put(self, client: WalrusClient, payload: bytes) -> None:
+    def _use(self, client: WalrusClient) -> None:
+        """Ask until told to stop, or to turn to another address."""
+        while not self._stop_asked.is_set() and self.surprise is None:
+            if not self.ask(client):
+                self._stop_asked.wait(_PAUSE_S)
+                if self._roams:
+                    return
+
+    def ask(self, client: WalrusClient) -> bool:
+        """Make one request and note what came of it; False: not at once again."""
+        raise NotImplementedError
+
+    def note_refusal(self, error: ServerError) -> None:
+        if not error.text.startswith(_EXPECTED):
+            self.surprise = error
+
+    def finish(self) -> None:
+        self._stop_asked.set()
+        self.join()
+        assert self.surprise is None
+
+
+class Writer(Client):
+    """PUTs one record after the other, each of them filled up to ``record_bytes``."""
+
+    def __init__(
+        self,
+        name: str,
+        topic: str,
+        addresses: Sequence[str],
+        *,
+        record_bytes: int = 0,
+        roams: bool = False,
+        patience_s: float = 0.0,
+    ) -> None:
+        super().__init__(name, topic, addresses, roams=roams, patience_s=patience_s)
+        self.acknowledged: list[bytes] = []
+        self.acknowledged_ns: list[int] = []  # when each of them was, by the monotonic clock
+        self.refused: list[bytes] = []
+        self.unknown: list[bytes] = []
+        self._record_bytes = record_bytes
+        self._number = 0
+
+    def ask(self, client: WalrusClient) -> bool:
+        payload = (b"%s-%d" % (self.name.encode(), self._number)).ljust(self._record_bytes, b".")
+        self._number += 1
         try:
             client.put(self.topic, payload)
         except OutcomeUnknown:
             self.unknown.append(payload)
         except ServerError as error:
             self.refused.append(payload)
-            if not error.text.startswith(("NotLeaderForPartition: ", "no raft leader known")):
-                self.surprise = error
+            self.note_refusal(error)
         except NotConnected:
             self.refused.append(payload)
         else:
             self.acknowledged.append(payload)
-            return
-        self._stop_asked.wait(_PAUSE_S)
+            self.acknowledged_ns.append(time.monotonic_ns())
+            return True
+        return False
 
     def until_acknowledged(self, more: int = 20) -> None:
         """Wait for so many acknowledgements from now on."""
@@ -61,39 +112,23 @@ class Writer(threading.Thread):
         )
         assert self.surprise is None
 
-    def finish(self) -> None:
-        self._stop_asked.set()
-        self.join()
-        assert self.surprise is None
 
-
-class Consumer(threading.Thread):
+class Consumer(Client):
     """GETs all the time. ``events``: a record, or None for a GET whose outcome is unknown."""
 
-    def __init__(self, topic: str, addresses: Sequence[str]) -> None:
-        super().__init__(name=f"consumer of {topic}", daemon=True)
-        self.topic = topic
+    def __init__(self, topic: str, addresses: Sequence[str], *, roams: bool = False, patience_s: float = 0.0) -> None:
+        super().__init__(f"consumer of {topic}", topic, addresses, roams=roams, patience_s=patience_s)
         self.events: list[bytes | None] = []
         self.delivered = 0
-        self.surprise: BaseException | None = None
-        self._addresses = addresses
-        self._stop_asked = threading.Event()
 
-    def run(self) -> None:
-        with WalrusClient(self._addresses, _ANSWER_TIMEOUT_S) as client:
-            while not self._stop_asked.is_set() and self.surprise is None:
-                if not self._get(client):
-                    self._stop_asked.wait(_PAUSE_S)
-
-    def _get(self, client: WalrusClient) -> bool:
+    def ask(self, client: WalrusClient) -> bool:
         try:
             payload = client.get(self.topic)
         except OutcomeUnknown:
             self.events.append(None)
             return False
         except ServerError as error:
-            if not error.text.startswith(("NotLeaderForPartition: ", "no raft leader known")):
-                self.surprise = error
+            self.note_refusal(error)
             return False
         except NotConnected:
             return False
@@ -116,25 +151,65 @@ class Consumer(threading.Thread):
         eventually(lambda: self.delivered >= goal or not self.is_alive(), f"{more} records by GET")
         assert self.surprise is None
 
-    def finish(self) -> None:
-        self._stop_asked.set()
-        self.join()
-        assert self.surprise is None
+
+class Tail(Client):
+    """FETCHes the topic from its beginning, and what is added to it."""
+
+    def __init__(self, topic: str, addresses: Sequence[str], *, roams: bool = False, patience_s: float = 0.0) -> None:
+        super().__init__(f"tail of {topic}", topic, addresses, roams=roams, patience_s=patience_s)
+        self.records: list[bytes] = []
+
+    def ask(self, client: WalrusClient) -> bool:
+        try:
+            record = client.fetch(self.topic, 1, len(self.records))
+        except ServerError as error:
+            self.note_refusal(error)
+            return False
+        except NotConnected:
+            return False
+        if record is None:
+            return False
+        self.records.append(record.payload)
+        return True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with the records of a topic; all of it empty where nothing is."""
+
+    lost: list[bytes]  # acknowledged, and not there
+    doubled: list[bytes]
+    reordered: list[bytes]  # acknowledged, but not behind what its writer had written before
+    revived: list[bytes]  # refused, but there
+    foreign: list[bytes]  # nobody wrote it
+
+
+SOUND = Verdict([], [], [], [], [])
+
+
+def verdict(records: Sequence[bytes], writers: Iterable[Writer]) -> Verdict:
+    """Compare what is there with what the clients were told."""
+    position = {payload: at for at, payload in enumerate(records)}
+    found = Verdict([], [payload for payload, count in Counter(records).items() if count > 1], [], [], [])
+    known: set[bytes] = set()
+    for writer in writers:
+        found.lost.extend(payload for payload in writer.acknowledged if payload not in position)
+        found.revived.extend(payload for payload in writer.refused if payload in position)
+        highest = -1
+        for payload in writer.acknowledged:
+            at = position.get(payload, highest)
+            if at < highest:
+                found.reordered.append(payload)
+            highest = max(highest, at)
+        known.update(writer.acknowledged, writer.unknown, writer.refused)
+    found.foreign.extend(payload for payload in records if payload not in known)
+    return found
 
 
 def judge(records: Sequence[bytes], writers: Iterable[Writer]) -> None:
     """No acknowledged record is lost, doubled or out of order; nothing is there that was not written."""
-    assert [payload for payload, count in Counter(records).items() if count > 1] == [], "doubled"
-    position = {payload: at for at, payload in enumerate(records)}
-    known: set[bytes] = set()
-    for writer in writers:
-        lost = [payload for payload in writer.acknowledged if payload not in position]
-        assert lost == [], f"lost {len(lost)} of {len(writer.acknowledged)}"
-        places = [position[payload] for payload in writer.acknowledged]
-        assert places == sorted(places), f"records of {writer.name} out of order"
-        assert [payload for payload in writer.refused if payload in position] == [], "refused, but there"
-        known.update(writer.acknowledged, writer.unknown)
-    assert set(records) - known == set(), "nobody wrote these"
+    found = verdict(records, writers)
+    assert found == SOUND, f"of {len(records)} records"
 
 
 def judge_counts(cluster: Cluster, topic: str, records: Sequence[bytes]) -> None:
@@ -177,6 +252,7 @@ def judge_gets(records: Sequence[bytes], events: Sequence[bytes | None], floors:
             floor = waiting.pop(0)[1]
         if event is None:
             continue
+        assert event in position, f"GET {number} returned {event[:40]!r}, which is not there"
         at = position[event]
         assert at >= floor, f"GET {number} went back to record {at}, below the committed cursor {floor}"
         late += at < high and at not in seen

@@ -45,3 +45,17 @@ def test_a_question_is_answered_and_an_answer_is_not() -> None:
     assert wire.sent() == [(3, Ping(True))]
     reachability.pinged(3, Ping(True))
     assert wire.sent() == []
+
+
+def test_a_node_without_a_lease_is_certain_of_nobody_until_they_answer_it() -> None:
+    """Messages that come are not enough: its own may not arrive."""
+    wire = Wire()
+    reachability = Reachability(wire.out)
+    reachability.doubt([2, 3], 0)
+    reachability.tick(0)
+    assert wire.sent() == [(2, Ping(False)), (3, Ping(False))]
+    reachability.heard(2)
+    reachability.pinged(2, Ping(False))
+    assert (reachability.uncertain(2), reachability.lost(2)) == (True, False)
+    reachability.pinged(2, Ping(True))
+    assert (reachability.uncertain(2), reachability.uncertain(3)) == (False, True)

@@ -213,6 +213,16 @@ def test_puts_for_a_writer_that_is_heard_again_are_sent_at_the_next_tick() -> No
     assert [(to, message.payloads) for to, message in bench.forwarded()] == [(2, [b"a"])]
 
 
+def test_a_node_that_has_lost_its_lease_sends_no_put_into_the_dark() -> None:
+    """It may be cut off: PUTs wait until the writer's node has answered it, and are refused where it does not."""
+    bench = Routing(writer=2)
+    bench.reachability.doubt([2, 3], 0)
+    bench.put(b"a")
+    assert bench.forwarded() == []
+    bench.puts.tick(TIMEOUT_NS)
+    assert bench.replies() == [not_leader("logs", 1)]
+
+
 def test_a_writer_being_recovered_answers_nothing_more_so_what_it_was_sent_is_unknown() -> None:
     bench = Routing(writer=2)
     bench.put(b"a")

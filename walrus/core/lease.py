@@ -42,11 +42,13 @@ class Lease:
             return max(self._until_ns, raft.quorum_contact(now_ns) + self._lease_ns)
         return self._until_ns
 
-    def note(self, now_ns: int) -> None:
-        """Count it where the lease that was held at the last call is gone."""
+    def note(self, now_ns: int) -> bool:
+        """Whether the lease that was held at the last call is gone; that is counted."""
         held = self.valid(now_ns)
-        self.losses += self._held and not held
+        lost = self._held and not held
+        self.losses += lost
         self._held = held
+        return lost
 
     def heartbeat(self, term: int, seq: int, confirmed_seq: int, now_ns: int) -> None:
         """The leader's heartbeat ``seq`` was answered now; it has our answer to ``confirmed_seq``."""

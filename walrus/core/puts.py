@@ -138,7 +138,7 @@ class Puts:
                     self._writers.put(writer, pending)
                 route.queue.clear()
             return
-        if self._reachability.lost(node) or segment.number == route.closed:
+        if self._reachability.uncertain(node) or segment.number == route.closed:
             return  # better wait for the failover than lose it on the way, or be told the same again and again
         route.target = segment.number
         while route.queue:

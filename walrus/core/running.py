@@ -320,7 +320,8 @@ class Running:
             return
         self.loop.late(now_ns - self._next_tick.at_ns)
         self._tick_at(now_ns + self._tick_ns)
-        self.lease.note(now_ns)
+        if self.lease.note(now_ns):
+            self.reachability.doubt([node for node in self.metadata.nodes if node != self.me[0]], now_ns)
         self.group.tick(self.leases, self.liveness, now_ns)
         self.group.take_snapshot(self.metadata, now_ns)
         self.joining.tick(now_ns)
