@@ -37,7 +37,10 @@ Span = tuple[int, int]
 
 
 class Wound(msgspec.Struct):
-    """Damaged bytes of a file. ``cut``: the file was cut below them since; ``noticed``: this process has read them."""
+    """Damaged bytes of a file. ``cut``: the file was cut below them since; ``noticed``: this process has read them.
+
+    ``at_ns``: when it happened; ``read_by``: the life of the process that had read the copy by then, 0 if none had.
+    """
 
     kind: str
     path: str
@@ -45,6 +48,8 @@ class Wound(msgspec.Struct):
     end: int
     cut: bool = False
     noticed: bool = False
+    at_ns: int = 0
+    read_by: int = 0
 
 
 class Damage:
@@ -58,10 +63,10 @@ class Damage:
         self.fatal = ""
         self._labels = labels
 
-    def add(self, kind: str, path: str, start: int, end: int) -> None:
+    def add(self, kind: str, path: str, start: int, end: int, at_ns: int = 0, read_by: int = 0) -> None:
         """Bytes ``start`` to ``end`` of ``path`` are not what the node wrote, or cannot be read."""
         self.hurt.setdefault(path, kind)
-        self.wounds.append(Wound(kind, path, start, end))
+        self.wounds.append(Wound(kind, path, start, end, at_ns=at_ns, read_by=read_by))
 
     def on(self, path: str) -> list[Wound]:
         """What is wrong with ``path`` now."""

@@ -5,7 +5,7 @@ not, the first sectors or the first bytes may have. What else goes wrong with a 
 (:mod:`walrus.sim.deeds.disks`) and noted in its ledger (:mod:`walrus.sim.damage`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
@@ -52,6 +52,10 @@ class Disk:
     def busy(self) -> bool:
         """Whether a change is in flight."""
         return bool(self._in_flight)
+
+    def in_flight(self) -> Iterator[Change]:
+        """The changes that were begun and are not done."""
+        return iter(self._in_flight.values())
 
     @property
     def injury(self) -> str:

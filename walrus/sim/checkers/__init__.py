@@ -4,7 +4,9 @@ from walrus.sim.checkers.clean_stops import CleanStops
 from walrus.sim.checkers.cursor_bounds import CursorBounds
 from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
+from walrus.sim.checkers.last_copies import LastCopies
 from walrus.sim.checkers.leases import Leases
+from walrus.sim.checkers.lost_copies import LostCopies
 from walrus.sim.checkers.meters import Meters
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
@@ -24,7 +26,8 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
     logs = RaftLogs(Removals(cluster))
-    return [Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
+    copies: list[Checker] = [ReplicaPrefixes(), LostCopies(), LastCopies(cluster)]
+    return [Departures(), logs, state, leases, cursors, stops, *copies, Meters(cluster, history)]
 
 
 def removed_records(cluster: Cluster, topic: str, born: int) -> list[bytes] | None:

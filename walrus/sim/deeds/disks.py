@@ -8,7 +8,9 @@ one that has the right place and base in another file would be taken for that fi
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from walrus.sim.damage import LOGS, can_be_told, is_segment, is_vital, marked_on, pieces_of
+from walrus.core.segment.replica import LOST, UNREAD
+from walrus.sim import probe
+from walrus.sim.damage import LOGS, can_be_told, is_segment, is_vital, marked_on, pieces_of, segment_of
 from walrus.sim.deeds.deed import MS, Deed, ms
 from walrus.sim.disk import READ_ERROR, SECTOR_BYTES
 
@@ -289,7 +291,9 @@ def _can_be_told(host: "Host", path: str, start: int, end: int) -> bool:
 
 def _damaged(host: "Host", kind: str, path: str, start: int, end: int) -> None:
     damage = host.disk.damage
-    damage.add(kind, path, start, end)
+    copy = probe.replica(host, *segment_of(path)) if is_segment(path) else None
+    was_read = copy is not None and copy.state not in (UNREAD, LOST)
+    damage.add(kind, path, start, end, host.world_ns, host.life if was_read else 0)
     if path in LOGS:
         if is_vital(path, host.disk.files):
             damage.fatal = damage.fatal or f"{kind} of {path}"
