@@ -37,6 +37,7 @@ class Copies:
         mark_interval_ns: int = 0,
         rewrite_bytes: int = 1 << 20,
     ) -> None:
+        self.now_ns = 0
         self.mark_interval_ns = mark_interval_ns
         self.rewrite_bytes = rewrite_bytes
         self.metadata = metadata or metadata_with(1, 2, 3)
@@ -114,7 +115,8 @@ class Copies:
 
     def mark(self) -> None:
         """Time goes by, until it is noted up to where copies are durable."""
-        self.store.notes.tick(1 << 60)
+        self.now_ns += 1 << 40
+        self.store.notes.tick(self.now_ns)
         self.settle()
 
     def settle(self) -> None:
