@@ -25,7 +25,7 @@ from walrus.core.segment.messages import Fence
 from walrus.core.segment.opener import Opener
 from walrus.core.segment.replica import LOST as LOST_COPY
 from walrus.core.segment.replica import READY, UNREAD, Replica, segment_path
-from walrus.core.segment.scan import SOUND, Scan, Verdict
+from walrus.core.segment.scan import LOST, SOUND, Scan, Verdict
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, split_blocks
 from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, recover_catalogue
@@ -145,12 +145,15 @@ def segment_scan(data: bytes) -> str:
         assert [block.base for block in blocks] == list(verdict.index.bases)
         again = scan(data[:end], held=held)
         assert (again.state, again.index.length) == (SOUND, verdict.index.length)
+        if verdict.state != LOST:  # whatever the end looks like, it is no torn one once more is noted
+            assert scan(data, held=held, marked=again.index.length).state == verdict.state
+            assert scan(data, held=held, marked=again.index.length + 1).state == LOST
     return ", ".join(verdicts)
 
 
-def scan(data: bytes, *, held: bool, read_bytes: int = 1 << 30) -> Verdict:
+def scan(data: bytes, *, held: bool, marked: int = 0, read_bytes: int = 1 << 30) -> Verdict:
     """Scan a file as if each read returned at most ``read_bytes``."""
-    reader = Scan(len(data), HEADER, held=held)
+    reader = Scan(len(data), HEADER, held=held, marked=marked)
     while True:
         offset, length = reader.next_read()
         verdict = reader.feed(data[offset : offset + min(length, read_bytes)])

@@ -18,7 +18,7 @@ from walrus.core.raft.membership import MemberInfo, Membership
 from walrus.core.raft.output import HardState
 from walrus.core.segment import messages
 from walrus.core.segment.replica import segment_path
-from walrus.core.storage import catalogue, journal, snapshotfile
+from walrus.core.storage import catalogue, journal, recordlog, snapshotfile
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import SegmentHeader, encode_block, encode_header
 from walrus.core.storage.recordlog import RecordLog, encode_whole
@@ -144,11 +144,16 @@ SNAPSHOTS: Final = {f"upto-{upto}": snapshot.encode(_snapshot(upto)) for upto in
 CATALOGUE_RECORDS: Final = (
     catalogue.Held("logs", 1, 1),
     catalogue.Fenced("logs", 1, 2),
+    catalogue.Durable("logs", 1, 4),
     catalogue.Complete("logs", 1, 5),
     catalogue.Held("logs", 2, 1),
     catalogue.Fenced("other", 1, 4),
     catalogue.Held("other", 1, 6),
     catalogue.Dropped("logs", 2),
+    catalogue.Whole("other", 2, True, 3, 1, 7, False),
+    catalogue.Durable("other", 2, 6),
+    catalogue.Durable("other", 1, 9),
+    catalogue.Incomplete("other", 1),
 )
 
 BLOCKS: Final = (
@@ -171,10 +176,14 @@ def journal_payload(record: object) -> bytes:
     return journal.encode_record(record)
 
 
-def record_file(magic: bytes, payloads: list[bytes]) -> tuple[bytes, list[int]]:
-    """A record file written one durable record at a time, and the file's length after the header and each record."""
+def record_file(magic: bytes, payloads: list[bytes], version: int = 0) -> tuple[bytes, list[int]]:
+    """A record file written one durable record at a time, and the file's length after the header and each record.
+
+    ``version`` 0: the newest.
+    """
     tokens = Tokens()
-    log = RecordLog.create("sample", magic, NODE, STORAGE, tokens)
+    newest = catalogue.CATALOGUE_VERSION if magic == catalogue.CATALOGUE_MAGIC else recordlog.FORMAT_VERSION
+    log = RecordLog.create("sample", magic, NODE, STORAGE, tokens, version=version or newest)
     data = b""
     ends = []
     for payload in [None, *payloads]:
@@ -208,6 +217,11 @@ def segment_file() -> bytes:
 
 def catalogue_of(*records: object) -> bytes:
     return record_file(catalogue.CATALOGUE_MAGIC, [catalogue.encode_record(record) for record in records])[0]
+
+
+def catalogue_of_version_1(*records: object) -> bytes:
+    """A catalogue as programs wrote it that knew of no marks."""
+    return record_file(catalogue.CATALOGUE_MAGIC, [catalogue.encode_record(record) for record in records], 1)[0]
 
 
 def catalogue_file() -> bytes:
@@ -287,6 +301,10 @@ def _peer_streams() -> dict[str, bytes]:
         "over-long": encode_hello(NODE) + LENGTH.pack(1 << 31),
     }
     return {name: bytes([number * 13]) + data for number, (name, data) in enumerate(streams.items())}
+
+
+def _is_old(record: object) -> bool:
+    return not isinstance(record, catalogue.Durable | catalogue.Whole)
 
 
 def _startups() -> dict[str, bytes]:
@@ -382,7 +400,11 @@ def samples() -> dict[str, dict[str, bytes]]:
             f"{number}-{type(record).__name__}": journal_payload(record)
             for number, record in enumerate((*JOURNAL_RECORDS, CUT_JOURNAL_RECORDS[3]))
         },
-        "catalogue": _damaged("catalogue", catalogue_file()),
+        "catalogue": _damaged("catalogue", catalogue_file())
+        | {
+            "version-1": catalogue_of_version_1(*(record for record in CATALOGUE_RECORDS if _is_old(record))),
+            "anew": catalogue.encode_catalogue(NODE, STORAGE, [catalogue.Whole("logs", 1, True, 2, 3, 4, False)]),
+        },
         "catalogue_record": {
             f"{number}-{type(record).__name__}": catalogue.encode_record(record)
             for number, record in enumerate(CATALOGUE_RECORDS)

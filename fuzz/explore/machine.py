@@ -69,7 +69,7 @@ def config_of(node: int, segment_entries: int) -> ScopeConfig:
         found = _CONFIGS[node, segment_entries] = ScopeConfig(
             node_id=node, advertise_address=f"node{node}:1", join=("log:1",), max_segment_entries=segment_entries,
             monitor_interval_ns=0, cursor_commit_interval_ns=0, replace_after_ns=0, heartbeat_interval_ns=0,
-            rpc_timeout_ns=FAR_NS,
+            rpc_timeout_ns=FAR_NS, mark_interval_ns=0,
         )  # fmt: skip
     return found
 

@@ -11,7 +11,7 @@ from walrus.core.segment.messages import READ_CLIENT, READ_OK, ReadBlocks
 from walrus.core.segment.replica import READY, segment_path
 from walrus.core.segment.writer import SegmentWriter
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, block_at, payloads_of
-from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, recover_catalogue
+from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, CATALOGUE_VERSION, recover_catalogue
 from walrus.core.storage.recordlog import recover
 
 TOPIC = "logs"
@@ -142,6 +142,6 @@ def _segment_files(files: dict[str, bytes]) -> list[tuple[str, int]]:
 @cache
 def _noted(catalogue: bytes) -> tuple[int, ...]:
     """Segments of which this disk notes that it holds a copy."""
-    found = recover(CATALOGUE_PATH, CATALOGUE_MAGIC, catalogue) if catalogue else None
+    found = recover(CATALOGUE_PATH, CATALOGUE_MAGIC, catalogue, CATALOGUE_VERSION) if catalogue else None
     state = recover_catalogue(catalogue, found.node, found.storage) if found else None
     return tuple(sorted(key[1] for key, copy in state.copies.items() if copy.held)) if state else ()

@@ -149,9 +149,9 @@ BUGS = (
         (
             Edit(
                 BlockReader._visible,
-                "shown = min(segment.count, replica.durable_length)\n"
+                "else min(segment.count, replica.durable_length)\n"
                 "        return (READ_OK if offset < shown else READ_ELSEWHERE), shown",
-                "shown = min(segment.count, replica.durable_length)\n"
+                "else min(segment.count, replica.durable_length)\n"
                 "        return (READ_OK if offset < shown else READ_END), shown",
             ),
         ),

@@ -3,6 +3,7 @@
 from fuzz.planted.bug import Bug, Edit
 from walrus.core.node import Node
 from walrus.core.segment.answers import Answers
+from walrus.core.segment.notes import Notes
 from walrus.core.segment.opener import Opener
 from walrus.core.segment.repair import Repairs
 from walrus.core.segment.replica import Replica
@@ -199,6 +200,57 @@ BUGS = (
         "own: found while Walrus was written",
         False,
         (Edit(ReplicaStore.reconcile, " or segment.version < replica.version", ""),),
+    ),
+    Bug(
+        "hold-not-read",
+        0,
+        "A member says that it holds a sealed segment because the catalogue says so, without reading it.",
+        "own: seed 7102125 of 3 nodes, where a node that left dropped the only sound copy",
+        False,
+        (Edit(Repairs._answer_hold, "    if not self._store.open(replica):\n        return\n", ""),),
+    ),
+    Bug(
+        "mark-ignored",
+        21,
+        "Rot of what is noted as durable is taken for a torn tail where it comes last, and the copy counts, shortened.",
+        "Protocol-Aware Recovery (FAST 2018): a log must tell corruption from a crash",
+        True,
+        (Edit(Scan.feed, "if self._index.length < self._marked:", "if self._index.length < 0:"),),
+    ),
+    Bug(
+        "cut-before-mark",
+        0,
+        "What lies above the sealed count is cut before the catalogue takes back that it is durable.",
+        "own: an order that the design names",
+        False,
+        (Edit(ReplicaStore._cut, "if replica.marked > length:", "if replica.marked > length + replica.length:"),),
+    ),
+    Bug(
+        "mark-before-durable",
+        0,
+        "Records are noted as durable when they are written, before they are: a crash makes a torn copy a lost one.",
+        "own: a clause of the design",
+        False,
+        (
+            Edit(
+                Notes._mark,
+                "if replica.durable_length > replica.marked:\n            replica.marked = replica.durable_length\n",
+                "if replica.length > replica.marked:\n            replica.marked = replica.length\n",
+            ),
+            Edit(
+                ReplicaStore._admit,
+                "        self._dirty[replica.key] = None\n",
+                "        self._dirty[replica.key] = None\n        self.notes.grew(replica)\n",
+            ),
+        ),
+    ),
+    Bug(
+        "refilled-in-place",
+        0,
+        "A damaged copy is emptied before another one has been filled.",
+        "own: Walrus did so before",
+        False,
+        (Edit(ReplicaStore._empty, "if has_file and segment is not None and segment.count:", "if not replica.path:"),),
     ),
     Bug(
         "hold-not-noted",

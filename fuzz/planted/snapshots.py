@@ -165,8 +165,8 @@ BUGS = (
         (
             Edit(
                 Startup.__init__,
-                "[path for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH, ROOM_PATH) if path in files]",
-                "[path for path in () if path in files]",
+                "sorted(path for path in files if path in _UNFINISHED or path.endswith(_REFILL))",
+                "[]",
             ),
         ),
     ),

@@ -61,7 +61,7 @@ def test_the_tables_of_bytes_have_no_gap_and_the_codes_sizes() -> None:
     assert (layout(header), layout(record)) == (recordlog.HEADER_BYTES, recordlog.RECORD_HEADER_BYTES)
     assert layout(tables("Snapshot:")[0]) == snapshotfile.HEADER_BYTES
     assert layout(tables("Backups")[0]) == backup_format.HEADER_BYTES
-    assert len(verdicts) == 9
+    assert len(verdicts) == 10
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,8 @@ def test_the_format_versions_and_limits_are_the_codes() -> None:
     versions = {row[0]: int(row[1]) for row in tables("In all files")[0]}
     assert versions == {
         "segment": blocks.FORMAT_VERSION,
-        "journal, catalogue": recordlog.FORMAT_VERSION,
+        "journal": recordlog.FORMAT_VERSION,
+        "catalogue": catalogue.CATALOGUE_VERSION,
         "snapshot": snapshotfile.FORMAT_VERSION,
         "backup's object, manifest": backup_format.FORMAT_VERSION,
     }
@@ -96,7 +97,7 @@ def test_the_format_versions_and_limits_are_the_codes() -> None:
 def test_the_files_are_where_the_page_says() -> None:
     for path in (
         *(journal.JOURNAL_PATH, journal.JOURNAL_NEW_PATH, snapshotfile.SNAPSHOT_PATH, snapshotfile.SNAPSHOT_NEW_PATH),
-        *(catalogue.CATALOGUE_PATH, "user_data/logs:1.wal", "lock"),
+        *(catalogue.CATALOGUE_PATH, catalogue.CATALOGUE_NEW_PATH, "user_data/logs:1.wal", "lock"),
     ):
         assert path in PAGE[: PAGE.index("## In all files")]
 
@@ -108,7 +109,8 @@ def test_the_records_fields_are_the_codes() -> None:
     )}  # fmt: skip
     assert as_listed(journal_records) == found
     found = {str(kind.__struct_config__.tag): fields_of(kind) for kind in (
-        catalogue.Held, catalogue.Fenced, catalogue.Complete, catalogue.Incomplete, catalogue.Dropped,
+        catalogue.Held, catalogue.Fenced, catalogue.Durable, catalogue.Complete, catalogue.Incomplete,
+        catalogue.Dropped, catalogue.Whole,
     )}  # fmt: skip
     assert as_listed(catalogue_records) == found
     assert as_listed(command_fields) == {
@@ -162,11 +164,12 @@ def test_the_recovery_tables_are_those_that_the_code_has_at_its_top() -> None:
 def test_every_verdict_on_a_segment_is_enumerated_by_the_tests() -> None:
     names = {scan.SOUND: "SOUND", scan.TORN: "TORN", scan.LOST: "LOST"}
     tried = {(names[state], noted) for _, _, held, state, _ in TABLE for noted in held}
+    found = {"no": (False,), "yes": (True,), "any": (False, True), "as longer": (True,)}
     told = set()
     for header, _, noted, verdict in tables("Segment:")[2]:
         word = verdict.split(",")[0].split(" ")[0]
         if header not in ("file missing", "another version's", "of another disk"):
-            told |= {(word, held) for held in {"no": (False,), "yes": (True,), "any": (False, True)}[noted]}
+            told |= {(word, held) for held in found[noted.removesuffix(", not as longer")]}
     assert tried == told
 
 
@@ -216,7 +219,7 @@ def test_the_pages_parser_reads_a_nodes_journal_and_snapshot_as_one_log(world: W
 
 def test_the_pages_parser_reads_a_nodes_catalogue(world: World) -> None:
     head, records = page_parser.record_file(world.files[catalogue.CATALOGUE_PATH])
-    assert head == (b"WALREPL\n", 1, 1, world.storage, ())
+    assert head == (b"WALREPL\n", 2, 1, world.storage, ())
     assert ["h", "logs", 1, 1] in records
     assert ["c", "logs", 1, 3] in records
     _, records = page_parser.record_file(catalogue_file())

@@ -33,7 +33,7 @@ from walrus.cli.inspection.report import DAMAGED, NEWER, SOUND, TORN, Report, wo
 from walrus.core.segment.scan import LOST
 from walrus.core.segment.scan import SOUND as SCAN_SOUND
 from walrus.core.segment.scan import TORN as SCAN_TORN
-from walrus.core.storage.catalogue import CATALOGUE_MAGIC, recover_catalogue
+from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_VERSION, recover_catalogue
 from walrus.core.storage.journal import JOURNAL_MAGIC, JOURNAL_PATH, recover_journal
 from walrus.core.storage.recordlog import RecoveryError, recover
 from walrus.core.storage.snapshotfile import Damaged, decode_file
@@ -63,13 +63,14 @@ def opened(path: Path, data: bytes) -> DataFile:
     return DataFile(path)
 
 
-@given(SEEDS, st.booleans())
-def test_a_segment_is_judged_as_the_scan_of_a_start_judges_it(path: Path, seed: int, held: bool) -> None:
+@given(SEEDS, st.booleans(), st.integers(0, 7))
+def test_a_segment_is_judged_as_the_scan_of_a_start_judges_it(path: Path, seed: int, held: bool, marked: int) -> None:
+    marked *= held
     data = damaged(seed, segment_file(), segment_file() + bytes(600))
     with opened(path, data) as file:
-        report = segments.inspect(file, None, segments.Owner(HEADER, held))
+        report = segments.inspect(file, None, segments.Owner(HEADER, held, marked))
     try:
-        verdict = scan(data, held=held)
+        verdict = scan(data, held=held, marked=marked)
     except RecoveryError:
         assert report.verdict == NEWER
         return
@@ -126,7 +127,7 @@ def test_a_catalogue_is_judged_as_its_recovery_judges_it(path: Path, seed: int) 
     with opened(path, data) as file:
         report, copies = catalogues.inspect(file, None)
     try:
-        sound = recover("f", CATALOGUE_MAGIC, data)
+        sound = recover("f", CATALOGUE_MAGIC, data, CATALOGUE_VERSION)
         found = recover_catalogue(data, sound.node, sound.storage) if sound else None
     except RecoveryError as error:
         _agrees(report, str(error), None)
@@ -135,9 +136,9 @@ def test_a_catalogue_is_judged_as_its_recovery_judges_it(path: Path, seed: int) 
         assert report.verdict == TORN
         return
     _agrees(report, "", found.end if found.dirty_tail else None)
-    assert {key: (c.held, c.version, c.fence_epoch, c.complete is not None) for key, c in copies.items()} == {
-        key: (c.held, c.version, c.fence_epoch, c.complete) for key, c in found.copies.items()
-    }
+    assert {
+        key: (c.held, c.version, c.fence_epoch, c.durable, c.complete is not None) for key, c in copies.items()
+    } == {key: (c.held, c.version, c.fence_epoch, c.length, c.complete) for key, c in found.copies.items()}
 
 
 @given(SEEDS)

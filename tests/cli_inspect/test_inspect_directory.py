@@ -8,13 +8,13 @@ import pytest
 from core_node import World
 from inspect_samples import flipped, inspected, sample_directory, text_of, with_crc, written
 
-from fuzz.samples import HEADER, STORAGE, catalogue_of, segment_file
+from fuzz.samples import BLOCKS, HEADER, STORAGE, catalogue_of, segment_file
 from walrus.cli.inspection.datafile import lock_holder
 from walrus.core.config import MS
 from walrus.core.segment.replica import segment_path
 from walrus.core.space import ROOM_PATH
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, SegmentHeader, encode_header
-from walrus.core.storage.catalogue import CATALOGUE_PATH, Complete, Held
+from walrus.core.storage.catalogue import CATALOGUE_PATH, Complete, Durable, Held
 from walrus.core.storage.journal import JOURNAL_NEW_PATH, JOURNAL_PATH
 from walrus.core.storage.snapshotfile import SNAPSHOT_PATH, encode_file
 
@@ -107,6 +107,16 @@ TROUBLE = {
     "a segment with a broken magic": (
         WHOLE | {SEGMENT: flipped(WHOLE[SEGMENT], 1)}, SEGMENT, "damaged", 0, f"a sound block at byte {HEAD}",
     ),
+    "fewer records than were durable": (
+        WHOLE | {CATALOGUE_PATH: catalogue_of(Held("logs", 1, 1), Durable("logs", 1, 7))}, SEGMENT, "damaged",
+        len(segment_file()), "6 sound records, but 7 are noted as durable",
+    ),
+    "rot in the last block, noted as durable": (
+        WHOLE | {
+            CATALOGUE_PATH: catalogue_of(Held("logs", 1, 1), Durable("logs", 1, 6)),
+            SEGMENT: flipped(segment_file(), len(segment_file()) - 1),
+        }, SEGMENT, "damaged", len(segment_file()) - len(BLOCKS[-1]), "4 sound records, but 6 are noted as durable",
+    ),
     "fewer records than were complete": (
         WHOLE | {CATALOGUE_PATH: TOO_LITTLE}, SEGMENT, "damaged", len(segment_file()),
         "holds 6 records, but was complete with 7",
@@ -142,6 +152,12 @@ HARMLESS = {
         WHOLE | {segment_path(("logs", 2)): b""}, "logs:2.wal", "it never held anything",
     ),
     "a torn journal": (WHOLE | {JOURNAL_PATH: WHOLE[JOURNAL_PATH][:-2]}, "entries.log", "the next start cuts it"),
+    "rot in the last block, noted as durable up to it": (
+        WHOLE | {
+            CATALOGUE_PATH: catalogue_of(Held("logs", 1, 1), Durable("logs", 1, 4)),
+            SEGMENT: flipped(segment_file(), len(segment_file()) - 1),
+        }, "logs:1.wal", "the next start cuts it (rot of what replicas.log does not note",
+    ),
     "a torn catalogue": (WHOLE | {CATALOGUE_PATH: NAMED[:-2]}, "replicas.log", "the next start cuts it"),
 }  # fmt: skip
 

@@ -71,8 +71,9 @@ def test_a_sound_catalogue_says_which_copies_it_notes(tmp_path: Path) -> None:
     outcome = inspected(put(tmp_path, catalogue_file(), "replicas.log"))
     assert (outcome.code, outcome.problems, outcome.last["kind"]) == (0, [], "catalogue")
     assert outcome.last["facts"]["copies"] == [
-        {"segment": "logs:1", "set_version": 1, "fence_epoch": 2, "complete": 5},
+        {"segment": "logs:1", "set_version": 1, "fence_epoch": 2, "durable_records": 5, "complete": 5},
         {"segment": "other:1", "set_version": 6, "fence_epoch": 4},
+        {"segment": "other:2", "set_version": 3, "fence_epoch": 1, "durable_records": 6},
     ]
     assert outcome.last["facts"]["fences_of_copies_not_held"] == []
 
@@ -157,7 +158,7 @@ CATALOGUES = {
     "torn": (CATALOGUE[:-1], 0, "torn"),
     "rot": (flipped(CATALOGUE, HEAD + 21), 1, "damaged"),
     "an unknown kind": (CATALOGUE + encode_record(b"\x91\xa1z", len(CATALOGUE)), 1, "damaged"),
-    "a newer version": (with_crc(CATALOGUE, 8, b"\2", HEAD), 2, "newer format"),
+    "a newer version": (with_crc(CATALOGUE, 8, b"\3", HEAD), 2, "newer format"),
 }
 
 

@@ -64,7 +64,7 @@ DAMAGE = {
     "a torn last block, then zeros": (WHOLE[:-1] + bytes(50), "torn", THIRD, f"up to byte {last(WHOLE[:-1])}"),
     "a torn block header": (WHOLE[: SECOND + 20], "torn", SECOND, f"up to byte {last(WHOLE[: SECOND + 20])}"),
     "rubbish": (WHOLE + bytes(10) + b"rubbish", "torn", len(WHOLE), f"up to byte {len(WHOLE) + 16}"),
-    "rot in the last block": (flipped(WHOLE, len(WHOLE) - 1), "torn", THIRD, "rot in the very last block"),
+    "rot in the last block": (flipped(WHOLE, len(WHOLE) - 1), "torn", THIRD, "rot of what replicas.log does not note"),
     "rot in a block": (flipped(WHOLE, SECOND + 70), "damaged", SECOND, f"then at byte {THIRD} a sound block from rec"),
     "rot in a block's header": (flipped(WHOLE, SECOND + 14), "damaged", SECOND, f"{len(BLOCKS[1])} corrupt bytes"),
     "rot in a block's length": (flipped(WHOLE, SECOND + 9), "damaged", SECOND, "record 4 on: the copy counts as lost"),

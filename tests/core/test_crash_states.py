@@ -107,7 +107,9 @@ def recovered(files: Files) -> tuple[Ready, dict[str, int]]:
         key = segment_of(path)
         copy = ready.copies.copies.get(key) if ready.copies else None
         cluster = ready.journal.cluster if ready.journal else 0
-        scan = Scan(len(files[path]), SegmentHeader(1, ready.storage, cluster, *key), held=bool(copy and copy.held))
+        held, marked = (copy.held, copy.length) if copy else (False, 0)
+        header = SegmentHeader(1, ready.storage, cluster, *key)
+        scan = Scan(len(files[path]), header, held=held, marked=marked)
         verdict = scan.feed(files[path])
         assert verdict is not None
         assert verdict.state != LOST, f"{path}: {verdict.reason}"

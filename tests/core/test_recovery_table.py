@@ -34,6 +34,7 @@ STATES = (
     *("wrong file", "newer format", "wrong node"),
 )
 LONG_NS = 3_000 * MS
+MARKED_NS = 250 * MS  # what was written before that is noted as durable
 
 
 def damaged(path: str, data: bytes, state: str, part: int = 1) -> bytes | None:
@@ -68,13 +69,13 @@ def damaged(path: str, data: bytes, state: str, part: int = 1) -> bytes | None:
     return bytes(changed)
 
 
-def used(snapshot_entries: int) -> World:
-    """A lone node that was elected twice, took records, and ended without notice."""
+def used(snapshot_entries: int, *, marked: bool = True) -> World:
+    """A lone node that was elected twice, took records, and ended without notice; ``marked``: some time after."""
     world = World(snapshot_entries=snapshot_entries).start().sleep(LONG_NS)
     world.crash().sleep(LONG_NS)
     for number in range(5):
         assert world.ask(b"PUT logs record %d" % number, b"REGISTER t%d" % number) == [b"OK", b"OK"]
-    return world
+    return world.sleep(MARKED_NS) if marked else world
 
 
 def restarted(world: World, path: str, data: bytes | None) -> World:
@@ -118,7 +119,7 @@ def journal_ending_with(kind: type, state: str) -> str:
 
 def own_segment(state: str) -> str:
     """The writer's own copy after its restart: judged like any other, and never written on."""
-    world = used(10_000)
+    world = used(10_000, marked=state != "torn tail")
     segment = world.node.metadata.topics["logs"].last.number
     path = f"user_data/logs:{segment}.wal"
     before = world.files[path]
@@ -158,8 +159,10 @@ def restart_copies(copies: Copies, state: str) -> str:
 
 
 def replica_segment(state: str) -> str:
-    copies = Copies()
+    copies = Copies(mark_interval_ns=1)
     copies.filled(b"a", b"b", b"c")
+    if state != "torn tail":
+        copies.mark()
     return restart_copies(copies, state)
 
 

@@ -157,9 +157,10 @@ def test_the_catalogue_replays_to_what_each_copy_is() -> None:
     found = recover_catalogue(catalogue_file(), NODE, STORAGE)
     assert found is not None
     assert found.copies == {
-        ("logs", 1): CopyState(held=True, version=1, fence_epoch=2, complete=True),
+        ("logs", 1): CopyState(held=True, version=1, fence_epoch=2, complete=True, length=5),
         ("logs", 2): CopyState(held=False, version=0),
         ("other", 1): CopyState(held=True, version=6, fence_epoch=4),
+        ("other", 2): CopyState(held=True, version=3, fence_epoch=1, length=6),
     }
 
 

@@ -44,6 +44,18 @@ TABLE = [
     ("a block that does not continue", HEAD + BLOCKS[0] + GAP, ANY, LOST, 3),
     ("a block twice", HEAD + BLOCKS[0] + BLOCKS[0], ANY, LOST, 3),
 ]
+# header, what follows the last sound block, records noted as durable -> verdict, records kept
+LONGER = [
+    ("the end", WHOLE, 6, SOUND, 6),
+    ("the end, too early", WHOLE, 7, LOST, 6),
+    ("a file cut at a block", WHOLE[: -len(BLOCKS[2])], 5, LOST, 4),
+    ("zeros for the last block", WHOLE[: -len(BLOCKS[2])] + bytes(len(BLOCKS[2])), 6, LOST, 4),
+    ("torn last block, which was not durable", WHOLE[:-1], 4, TORN, 4),
+    ("torn last block, which was durable", WHOLE[:-1], 5, LOST, 4),
+    ("corrupt last block, which was not durable", HEAD + BLOCKS[0] + BAD_BLOCK, 3, TORN, 3),
+    ("corrupt last block, which was durable", HEAD + BLOCKS[0] + BAD_BLOCK, 4, LOST, 3),
+    ("header only", HEAD, 1, LOST, 0),
+]
 ROWS = [
     pytest.param(data, held, state, length, id=f"{name}{', noted' if held else ', not noted'}")
     for name, data, noted, state, length in TABLE
@@ -59,6 +71,16 @@ def test_a_segment_file_is_judged_as_the_table_says(
     """The same verdict follows however the file is read."""
     verdict = scan(data, held=held, read_bytes=read_bytes)
     assert (verdict.state, verdict.index.length) == (state, length), verdict.reason
+
+
+@pytest.mark.parametrize("read_bytes", [1 << 30, READ_BYTES, 1])
+@pytest.mark.parametrize(("data", "marked", "state", "length"), [row[1:] for row in LONGER], ids=[r[0] for r in LONGER])
+def test_a_copy_with_fewer_records_than_were_durable_is_lost_whatever_its_end_looks_like(
+    data: bytes, marked: int, state: int, length: int, read_bytes: int
+) -> None:
+    verdict = scan(data, held=True, marked=marked, read_bytes=read_bytes)
+    assert (verdict.state, verdict.index.length) == (state, length), verdict.reason
+    assert (f"below record {marked} that was durable" in verdict.reason) == (state == LOST)
 
 
 @pytest.mark.parametrize("held", ANY)

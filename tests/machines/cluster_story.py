@@ -13,9 +13,8 @@ import msgspec
 from walrus.sim.checkers import node_checkers
 from walrus.sim.client import Link
 from walrus.sim.cluster import Cluster
-from walrus.sim.damage import LOGS, Span, is_segment
+from walrus.sim.damage import LOGS, Span, is_segment, tellable
 from walrus.sim.deeds import AnyDeed, Ask, Request
-from walrus.sim.faults.disk_fault import before_the_last
 from walrus.sim.healing import break_for_good, may_be_damaged, may_lose_copy, may_lose_journal
 from walrus.sim.history import History
 from walrus.sim.options import Options
@@ -157,9 +156,9 @@ class Story:
         """How long a file is."""
         return len(self.cluster.host(node).disk.files[path])
 
-    def pieces_before_the_last(self, node: int, path: str) -> list[Span]:
+    def tellable_pieces(self, node: int, path: str) -> list[Span]:
         """The blocks or records of a file that others follow."""
-        return before_the_last(path, bytes(self.cluster.host(node).disk.files[path]))
+        return tellable(path, self.cluster.host(node).disk.files)
 
     # --- the load of the judgement ---
 

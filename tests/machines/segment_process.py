@@ -29,7 +29,7 @@ from walrus.core.segment.store import ReplicaStore
 from walrus.core.segment.upkeep import Upkeep
 from walrus.core.segment.writers import Writers
 from walrus.core.storage.appender import Tokens
-from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, recover_catalogue
+from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, CATALOGUE_VERSION, recover_catalogue
 from walrus.core.storage.recordlog import RecordLog
 from walrus.core.wallclock import WallClock
 
@@ -147,7 +147,8 @@ class Process:
         found = recover_catalogue(self.disk.files.get(CATALOGUE_PATH, b""), *self.me[:2])
         if found is None:
             self.disk.files.pop(CATALOGUE_PATH, None)
-            return RecordLog.create(CATALOGUE_PATH, CATALOGUE_MAGIC, *self.me[:2], tokens), None
+            args = (CATALOGUE_PATH, CATALOGUE_MAGIC, *self.me[:2], tokens)
+            return RecordLog.create(*args, version=CATALOGUE_VERSION), None
         self.disk.files[CATALOGUE_PATH] = self.disk.files[CATALOGUE_PATH][: found.end]
         return RecordLog(CATALOGUE_PATH, tokens, found.end), found
 

@@ -257,7 +257,7 @@ class ClusterMachine(RuleBasedStateMachine):
         node, path = found[pick % len(found)]
         here = [other for other_node, other in found if other_node == node]
         to_path = here[to % len(here)]
-        pieces, kept = self.story.pieces_before_the_last(node, path), self.story.pieces_before_the_last(node, to_path)
+        pieces, kept = self.story.tellable_pieces(node, path), self.story.tellable_pieces(node, to_path)
         if pieces and kept:
             start, end = pieces[piece % len(pieces)]
             to_offset = sector % -(-kept[-1][1] // SECTOR_BYTES) * SECTOR_BYTES

@@ -152,6 +152,59 @@ def a_node_that_pulls_records_is_taken_out_of_the_set() -> object:
     return min(repairs.waiting, 1)
 
 
+@shows("hold-not-read", sound=0, broken=1)
+def a_copy_that_rotted_while_its_node_was_down_is_to_be_held() -> object:
+    copies, _ = complete_copy()
+    copies.files[PATH][-1] ^= 1
+    copies.start()
+    liveness = Liveness(0)
+    liveness.told((1, 2, 3), 0)
+    repairs = Repairs(copies.wire.out, copies.store, liveness)
+    repairs.hold(3, Hold(TOPIC, 1, 1, 2), 0)
+    copies.settle()
+    repairs.hold(3, Hold(TOPIC, 1, 1, 2), 0)
+    return len(said(copies, Holding))
+
+
+@shows("mark-ignored", sound=LOST, broken=READY)
+def the_last_batch_of_a_file_has_rotted_that_is_noted_as_durable() -> object:
+    copies = Copies(mark_interval_ns=1).filled(b"a", b"b")
+    copies.mark()
+    copies.files[PATH][-1] ^= 1
+    return reopened(copies).replica.state
+
+
+@shows("cut-before-mark", sound=["Write user_data/replicas.log"], broken=["Truncate user_data/logs:1.wal"])
+def a_copy_holds_more_than_is_counted() -> object:
+    copies = Copies(mark_interval_ns=1).filled(b"a", b"b")
+    copies.mark()
+    copies.store.reconcile(copies.replica, sealed(copies.metadata, 1))
+    copies.store.flush()
+    return copies.waiting()
+
+
+@shows("mark-before-durable", sound=1, broken=2)
+def time_goes_by_while_a_batch_is_being_written() -> object:
+    copies = Copies(mark_interval_ns=1).filled(b"a")
+    copies.append(1, one(1, b"b"))
+    copies.store.notes.tick(1 << 60)
+    copies.store.flush()
+    return copies.replica.marked
+
+
+@shows("refilled-in-place", sound=True, broken=False)
+def a_damaged_copy_is_being_filled_again() -> object:
+    copies, _ = complete_copy()
+    copies.files[PATH][-1] ^= 1
+    before = bytes(copies.files[PATH])
+    copies = reopened(copies)
+    copies.store.reset(copies.replica)
+    copies.settle()
+    assert copies.store.admit_pulled(copies.replica, one(0, b"a"))
+    copies.settle()
+    return bytes(copies.files[PATH]) == before
+
+
 @shows("torn-tail-kept", sound=True, broken=False)
 def a_file_ends_in_part_of_a_batch() -> object:
     copies = Copies().filled(b"a", b"b")

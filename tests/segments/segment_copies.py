@@ -2,7 +2,7 @@
 
 from segment_fixtures import KEY, TOPIC, Wire, block, member, metadata_with
 
-from walrus.core.actions import Delete, Read, Truncate, Write
+from walrus.core.actions import Change, Read, Rename, Truncate, Write
 from walrus.core.metadata.state import Metadata
 from walrus.core.peer import Message
 from walrus.core.segment.messages import Append, Fence
@@ -10,7 +10,13 @@ from walrus.core.segment.replica import Replica
 from walrus.core.segment.store import ReplicaStore
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import FILE_HEADER_BYTES
-from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, CatalogueState, recover_catalogue
+from walrus.core.storage.catalogue import (
+    CATALOGUE_MAGIC,
+    CATALOGUE_PATH,
+    CATALOGUE_VERSION,
+    CatalogueState,
+    recover_catalogue,
+)
 from walrus.core.storage.recordlog import RecordLog
 
 PATH = "user_data/logs:1.wal"
@@ -24,7 +30,16 @@ def bytes_of(length: int) -> int:
 class Copies:
     """Node 2's store. ``files`` is what is durable; requests wait in ``disk`` until ``complete``."""
 
-    def __init__(self, metadata: Metadata | None = None, files: dict[str, bytearray] | None = None) -> None:
+    def __init__(
+        self,
+        metadata: Metadata | None = None,
+        files: dict[str, bytearray] | None = None,
+        mark_interval_ns: int = 0,
+        rewrite_bytes: int = 1 << 20,
+    ) -> None:
+        self.now_ns = 0
+        self.mark_interval_ns = mark_interval_ns
+        self.rewrite_bytes = rewrite_bytes
         self.metadata = metadata or metadata_with(1, 2, 3)
         self.files = files if files is not None else {}
         self.start()
@@ -40,9 +55,11 @@ class Copies:
             assert known is not None
             log = RecordLog(CATALOGUE_PATH, tokens, known.end)
         else:
-            log = RecordLog.create(CATALOGUE_PATH, CATALOGUE_MAGIC, *member(2), tokens)
+            log = RecordLog.create(CATALOGUE_PATH, CATALOGUE_MAGIC, *member(2), tokens, version=CATALOGUE_VERSION)
         sizes = {path: len(data) for path, data in self.files.items()}
-        self.store = ReplicaStore(self.wire.out, tokens, self.metadata, log, known, sizes)
+        self.store = ReplicaStore(
+            self.wire.out, tokens, self.metadata, log, known, sizes, self.mark_interval_ns, self.rewrite_bytes
+        )
 
     @property
     def replica(self) -> Replica:
@@ -71,10 +88,8 @@ class Copies:
     def requests(self) -> None:
         """Take what the store asks of the disk; messages stay for ``said``."""
         actions = self.wire.out.actions
-        self.disk += [action for action in actions if isinstance(action, Write | Read | Truncate | Delete)]
-        self.wire.out.actions = [
-            action for action in actions if not isinstance(action, Write | Read | Truncate | Delete)
-        ]
+        self.disk += [action for action in actions if isinstance(action, Change | Read)]
+        self.wire.out.actions = [action for action in actions if not isinstance(action, Change | Read)]
 
     def complete(self, path: str) -> None:
         """The oldest request for ``path`` succeeds, and the turn ends."""
@@ -91,10 +106,18 @@ class Copies:
                 content[found.offset : found.offset + len(found.data)] = found.data
             elif isinstance(found, Truncate):
                 del self.files[path][found.size :]
+            elif isinstance(found, Rename):
+                self.files[found.to] = self.files.pop(path)
             else:
                 self.files.pop(path, None)
             assert self.store.write_completed(found.token)
         self.store.flush()
+
+    def mark(self) -> None:
+        """Time goes by, until it is noted up to where copies are durable."""
+        self.now_ns += 1 << 40
+        self.store.notes.tick(self.now_ns)
+        self.settle()
 
     def settle(self) -> None:
         """The disk does all it is asked for."""

@@ -22,7 +22,7 @@ class FullCopies(Copies):
         self.requests()
         found = next(action for action in self.disk if isinstance(action, Write) and action.path == PATH)
         self.disk.remove(found)
-        self.store.full = True
+        self.store.has_no_room()
         assert self.store.space_ran_out(found)
         self.store.flush()
         return found

@@ -31,6 +31,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_chunk_bytes: int = 256 * 1024  # of one message that brings a snapshot to a follower
     replace_after_ns: int = 30 * SECOND  # a replica dead for so long is replaced by a spare
     metadata_reserve_bytes: int = 4 * 1024 * 1024  # reserved ahead in journal and catalogue each, for a full disk
+    mark_interval_ns: int = 100 * MS  # how often it is noted up to where copies are durable, at most; 0: never
+    catalogue_rewrite_bytes: int = 1024 * 1024  # growth of the catalogue that makes a new one due, at least
     room_check_ns: int = 500 * MS  # how often a full disk is asked whether it has room again
     room_needed_bytes: int = 4 * 1024 * 1024  # so much room, and PUTs are taken again
 

@@ -88,7 +88,10 @@ class Running:
         self.reads = ReadIndexes(out, self.raft)
         self.departures = Departures(out, config, self.metadata, self.raft, self.liveness)
         self.joining = Joining(out, config, self.raft, now_ns, self.departures)
-        self.store = ReplicaStore(out, tokens, self.metadata, ready.catalogue_log, ready.copies, files)
+        self.store = ReplicaStore(
+            out, tokens, self.metadata, ready.catalogue_log, ready.copies, files,
+            config.mark_interval_ns, config.catalogue_rewrite_bytes,
+        )  # fmt: skip
         self.fetcher = Fetcher(out, config, self.metadata, self.liveness)
         self.cursors = Cursors(config, me, self.metadata, self.lease, self.fetcher, self.proposals)
         self.writers = Writers(
@@ -210,7 +213,8 @@ class Running:
 
     def has_no_room(self) -> None:
         """Do without new room from now on."""
-        self.store.full = self.writers.full = self.group.full = True
+        self.store.has_no_room()
+        self.writers.full = self.group.full = True
 
     def has_room(self, now_ns: int) -> None:
         """There is room again: go on with what waits for some."""
@@ -326,6 +330,7 @@ class Running:
         self.group.take_snapshot(self.metadata, now_ns)
         self.joining.tick(now_ns)
         self._announce()
+        self.store.notes.tick(now_ns)
         self.recoveries.tick(now_ns)
         self.retention.tick(now_ns)
         self.upkeep.tick(now_ns)

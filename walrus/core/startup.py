@@ -4,15 +4,24 @@ Everything is durable before the node says a word to anyone: its storage id, its
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from walrus.core.actions import Delete, Read, Truncate
 from walrus.core.outbox import Outbox
 from walrus.core.rng import Generator
+from walrus.core.segment.replica import REFILL_SUFFIX
 from walrus.core.space import ROOM_PATH
 from walrus.core.storage.appender import Tokens
-from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH, CatalogueState, recover_catalogue
+from walrus.core.storage.catalogue import (
+    CATALOGUE_MAGIC,
+    CATALOGUE_NEW_PATH,
+    CATALOGUE_PATH,
+    CATALOGUE_VERSION,
+    CatalogueState,
+    recover_catalogue,
+)
 from walrus.core.storage.journal import (
     JOURNAL_MAGIC,
     JOURNAL_NEW_PATH,
@@ -25,6 +34,9 @@ from walrus.core.storage.journal import (
 from walrus.core.storage.metarecovery import REMEDY, LogStart, start_of_log
 from walrus.core.storage.recordlog import RecordLog, RecoveryError
 from walrus.core.storage.snapshotfile import SNAPSHOT_NEW_PATH, SNAPSHOT_PATH, Damaged, SnapshotFile, decode_file
+
+_UNFINISHED: Final = (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH, CATALOGUE_NEW_PATH, ROOM_PATH)
+_REFILL: Final = f".wal{REFILL_SUFFIX}"
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -64,7 +76,7 @@ class Startup:
         self._damage = ""  # why the snapshot file is none
         self._start: LogStart | None = None
         self.ready: Ready | None = None
-        self._unfinished = [path for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH, ROOM_PATH) if path in files]
+        self._unfinished = sorted(path for path in files if path in _UNFINISHED or path.endswith(_REFILL))
         self._remove_unfinished(b"")
 
     def read_completed(self, token: int, data: bytes) -> None:
@@ -181,7 +193,7 @@ class Startup:
         if self._copies is None:
             node = self._out.node_id
             args = (CATALOGUE_PATH, CATALOGUE_MAGIC, node, self._storage, self._tokens, self._ahead_bytes)
-            self._catalogue = RecordLog.create(*args)
+            self._catalogue = RecordLog.create(*args, CATALOGUE_VERSION)
             self._write(self._catalogue, self._catalogue_made)
         else:
             self._catalogue = RecordLog(CATALOGUE_PATH, self._tokens, self._copies.end, self._ahead_bytes)

@@ -1,9 +1,8 @@
 """The ledger of what faults did to one disk, and what of it a node can be asked to notice.
 
 Damage is sound to inject only where recovery can tell it from a torn tail: a sound block must follow it in a segment
-file, a record whose durable mark covers it in a journal. Damage of the last block or the last records waits for the
-durable-length mark of the storage issue. The parsing here is the simulator's own, so that a node that overlooks damage
-is found out.
+file, or the catalogue must note its records as durable; in a journal, a record whose durable mark covers it. The
+parsing here is the simulator's own, so that a node that overlooks damage is found out.
 """
 
 import struct
@@ -30,12 +29,18 @@ SUFFIX: Final = ".wal"
 _BASE_TAG: Final = "s"  # of the journal's record that says where the entries begin
 _RECORD: Final = struct.Struct("<4sIIQ")
 
+_MARK_AT: Final = {"l": 2, "c": 2, "w": 5, "i": 0, "d": 0}
+"""The field of a record of the catalogue, by its kind, that says how many records are durable; 0: none are."""
+
 Span = tuple[int, int]
 """Bytes of a file: first, and the one behind the last."""
 
 
 class Wound(msgspec.Struct):
-    """Damaged bytes of a file. ``cut``: the file was cut below them since; ``noticed``: this process has read them."""
+    """Damaged bytes of a file. ``cut``: the file was cut below them since; ``noticed``: this process has read them.
+
+    ``at_ns``: when it happened; ``read_by``: the life of the process that had read the copy by then, 0 if none had.
+    """
 
     kind: str
     path: str
@@ -43,6 +48,8 @@ class Wound(msgspec.Struct):
     end: int
     cut: bool = False
     noticed: bool = False
+    at_ns: int = 0
+    read_by: int = 0
 
 
 class Damage:
@@ -56,10 +63,10 @@ class Damage:
         self.fatal = ""
         self._labels = labels
 
-    def add(self, kind: str, path: str, start: int, end: int) -> None:
+    def add(self, kind: str, path: str, start: int, end: int, at_ns: int = 0, read_by: int = 0) -> None:
         """Bytes ``start`` to ``end`` of ``path`` are not what the node wrote, or cannot be read."""
         self.hurt.setdefault(path, kind)
-        self.wounds.append(Wound(kind, path, start, end))
+        self.wounds.append(Wound(kind, path, start, end, at_ns=at_ns, read_by=read_by))
 
     def on(self, path: str) -> list[Wound]:
         """What is wrong with ``path`` now."""
@@ -151,6 +158,28 @@ def records_on(data: bytes) -> int:
     return records
 
 
+def records_before(data: bytes, position: int) -> int:
+    """How many records a segment file holds in sound blocks that end before a byte."""
+    return sum(block_records(data, start) for start, end in blocks_of(data) if end <= position)
+
+
+def block_records(data: bytes, position: int) -> int:
+    """The number of records of a sound block."""
+    block = block_at(data, position)
+    return block.count if block is not None else 0
+
+
+def marked_on(path: str, files: Mapping[str, bytes | bytearray]) -> int:
+    """How many records of a copy the catalogue on the same disk notes as durable."""
+    catalogue, key, marked = bytes(files.get(CATALOGUE_PATH, b"")), list(segment_of(path)), 0
+    for (start, end), _ in log_records_of(catalogue):
+        kind, *fields = msgspec.msgpack.decode(catalogue[start + _RECORD.size : end])
+        if fields[:2] == key and kind in _MARK_AT:
+            at = _MARK_AT[kind]
+            marked = fields[at] if at else 0
+    return marked
+
+
 def log_records_of(data: bytes) -> list[tuple[Span, int]]:
     """The sound records of a journal or catalogue with their durable marks."""
     found: list[tuple[Span, int]] = []
@@ -172,6 +201,15 @@ def pieces_of(path: str, data: bytes) -> list[Span]:
     return blocks_of(data) if is_segment(path) else [span for span, _ in log_records_of(data)]
 
 
+def tellable(path: str, files: Mapping[str, bytes | bytearray]) -> list[Span]:
+    """The blocks or records of a file whose damage recovery can tell from a torn tail, as far as pieces go."""
+    data = bytes(files[path])
+    pieces = pieces_of(path, data)
+    if not is_segment(path) or not pieces:
+        return pieces[:-1]
+    return pieces if records_before(data, pieces[-1][0]) < marked_on(path, files) else pieces[:-1]
+
+
 def is_vital(path: str, files: Mapping[str, bytes | bytearray]) -> bool:
     """Whether no process can start on these files once ``path`` is damaged or gone."""
     return path != SNAPSHOT_PATH or entries_begin(bytes(files.get(JOURNAL_PATH, b""))) > 1
@@ -187,11 +225,14 @@ def entries_begin(journal: bytes) -> int:
     return 1
 
 
-def can_be_told(path: str, data: bytes, start: int, end: int) -> bool:
-    """Whether recovery can tell damage from ``start`` to ``end`` of a file with these bytes from a torn tail."""
+def can_be_told(path: str, data: bytes, start: int, end: int, marked: int = 0) -> bool:
+    """Whether recovery can tell damage from ``start`` to ``end`` of a file with these bytes from a torn tail.
+
+    ``marked``: how many records of a segment file are noted as durable.
+    """
     if is_segment(path):
         blocks = blocks_of(data)
-        return bool(blocks) and end <= blocks[-1][0]
+        return bool(blocks) and (end <= blocks[-1][0] or records_before(data, start) < marked)
     if path == SNAPSHOT_PATH:
         return start < end <= len(data)  # it has its name only since it was whole
     records = log_records_of(data)

@@ -7,7 +7,7 @@ with a disk is done to it from outside (:mod:`walrus.sim.deeds.disks`) and noted
 (:mod:`walrus.sim.damage`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
@@ -57,6 +57,10 @@ class Disk:
     def busy(self) -> bool:
         """Whether a change is in flight."""
         return bool(self._in_flight)
+
+    def in_flight(self) -> Iterator[Change]:
+        """The changes that were begun and are not done."""
+        return iter(self._in_flight.values())
 
     @property
     def injury(self) -> str:

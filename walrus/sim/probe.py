@@ -246,6 +246,14 @@ def is_full(host: "Host") -> bool:
     return space is not None and bool(space.full)
 
 
+def set_changes(host: "Host") -> "list[tuple[Key, int]]":
+    """Sealed segments whose set the host's process is changing, with the version that it is to have."""
+    node: Any = host.node
+    running = getattr(node, "running", None)
+    changes = running.upkeep._changes if running is not None else {}
+    return [(key, change.version + 1) for key, change in changes.items()]
+
+
 def storage(host: "Host") -> int:
     """The storage id of the host's process, 0 where it has none yet."""
     node: Any = host.node

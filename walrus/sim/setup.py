@@ -15,6 +15,7 @@ _SHRINKING_PER_MILLION = 400_000  # runs with retention, and as many with topics
 _HASTY_PER_MILLION = 200_000
 _SLOW_NETWORK_NS = 10 * MS
 _RESERVE_BYTES = 1000  # small enough to be used up
+_REWRITE_BYTES_MOST = 4000
 _ROOM_CHECK_NS = 100 * MS
 _ROOM_NEEDED_BYTES = 2000
 _SCRUB_BYTES_PER_S = 1 << 20
@@ -84,6 +85,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             snapshot_bytes=self.snapshot_bytes,
             snapshot_chunk_bytes=self.snapshot_chunk_bytes,
             metadata_reserve_bytes=_RESERVE_BYTES,
+            mark_interval_ns=_DEFAULT.mark_interval_ns // self.quicker,
+            catalogue_rewrite_bytes=min(self.snapshot_bytes, _REWRITE_BYTES_MOST),
             room_check_ns=_ROOM_CHECK_NS,
             scrub_bytes_per_s=_SCRUB_BYTES_PER_S,
             scrub_interval_ns=_SCRUB_INTERVAL_NS,

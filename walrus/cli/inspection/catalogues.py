@@ -8,24 +8,37 @@ from walrus.cli.inspection.datafile import DataFile
 from walrus.cli.inspection.records import list_record, read_records
 from walrus.cli.inspection.report import DAMAGED, Listing, Report, preview, shortened
 from walrus.core.peer import DECODE_ERRORS
-from walrus.core.storage.catalogue import CATALOGUE_MAGIC, Complete, Dropped, Fenced, Held, Incomplete, decode_record
+from walrus.core.storage.catalogue import (
+    CATALOGUE_MAGIC,
+    CATALOGUE_VERSION,
+    Complete,
+    Dropped,
+    Durable,
+    Fenced,
+    Held,
+    Incomplete,
+    Record,
+    Whole,
+    decode_record,
+)
 
 KIND: Final = "catalogue"
 
 
 class Noted(msgspec.Struct):
-    """What is noted of one copy. ``complete``: of how many records, None while it is not."""
+    """What is noted of one copy. ``durable``: of how many records; ``complete``: likewise, None while it is not."""
 
     held: bool = False
     version: int = 0
     fence_epoch: int = 0
+    durable: int = 0
     complete: int | None = None
 
 
 def inspect(file: DataFile, listing: Listing | None) -> tuple[Report, dict[tuple[str, int], Noted]]:
     """Judge a catalogue; what it notes by (topic, segment). Raises OSError."""
     report = Report(str(file.path), KIND)
-    records = read_records(report, file.whole(), CATALOGUE_MAGIC)
+    records = read_records(report, file.whole(), CATALOGUE_MAGIC, CATALOGUE_VERSION)
     copies: dict[tuple[str, int], Noted] = {}
     if records is None:
         return report, copies
@@ -51,7 +64,7 @@ def inspect(file: DataFile, listing: Listing | None) -> tuple[Report, dict[tuple
     return report, copies
 
 
-def _note(copy: Noted, content: Held | Fenced | Complete | Incomplete | Dropped) -> None:
+def _note(copy: Noted, content: Record) -> None:
     """As :func:`walrus.core.storage.catalogue.recover_catalogue` does."""
     match content:
         case Held():
@@ -59,20 +72,29 @@ def _note(copy: Noted, content: Held | Fenced | Complete | Incomplete | Dropped)
             copy.version = max(copy.version, content.version)
         case Fenced():
             copy.fence_epoch = max(copy.fence_epoch, content.epoch)
+        case Durable():
+            copy.durable = content.length
         case Complete():
-            copy.complete = content.count
+            copy.complete = copy.durable = content.count
         case Incomplete():
             copy.complete = None
+            copy.durable = 0
         case Dropped():
             copy.held = False
             copy.complete = None
-            copy.version = 0
+            copy.version = copy.durable = 0
+        case Whole():
+            copy.held, copy.version, copy.fence_epoch = content.held, content.version, content.epoch
+            copy.durable = content.length
+            copy.complete = content.length if content.complete else None
 
 
 def _fact(key: tuple[str, int], copy: Noted) -> dict[str, object]:
     fact: dict[str, object] = {"segment": f"{key[0]}:{key[1]}", "set_version": copy.version}
     if copy.fence_epoch:
         fact["fence_epoch"] = copy.fence_epoch
+    if copy.durable:
+        fact["durable_records"] = copy.durable
     if copy.complete is not None:
         fact["complete"] = copy.complete
     return fact

@@ -25,12 +25,12 @@ from walrus.cli.inspection.report import (
 )
 from walrus.core.actions import Log, Read
 from walrus.core.outbox import Outbox
-from walrus.core.segment.replica import segment_path
+from walrus.core.segment.replica import REFILL_SUFFIX, segment_path
 from walrus.core.space import ROOM_PATH
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import SegmentHeader
-from walrus.core.storage.catalogue import CATALOGUE_PATH, recover_catalogue
+from walrus.core.storage.catalogue import CATALOGUE_NEW_PATH, CATALOGUE_PATH, recover_catalogue
 from walrus.core.storage.journal import JOURNAL_NEW_PATH, JOURNAL_PATH, JournalState, recover_journal
 from walrus.core.storage.recordlog import RecoveryError
 from walrus.core.storage.snapshotfile import SNAPSHOT_NEW_PATH, SNAPSHOT_PATH
@@ -43,8 +43,10 @@ _META: Final = {
     CATALOGUE_PATH: catalogues.KIND,
     JOURNAL_NEW_PATH: journals.KIND,
     SNAPSHOT_NEW_PATH: snapshots.KIND,
+    CATALOGUE_NEW_PATH: catalogues.KIND,
 }
 _SEGMENT: Final = re.compile(r"user_data/([A-Za-z0-9._-]{1,200}):([1-9][0-9]{0,18})\.wal")
+_REFILL: Final = re.compile(_SEGMENT.pattern + re.escape(REFILL_SUFFIX))
 _NODE: Final = re.compile(r"node_([0-9]{1,19})")
 
 
@@ -88,7 +90,7 @@ class _Inspection:
             return unreadable(name, error)
 
     def _meta(self, path: str, file: DataFile, listing: Listing | None) -> Report:
-        if _META[path] == catalogues.KIND:
+        if path == CATALOGUE_PATH:
             report, self._copies = catalogues.inspect(file, listing)
         else:
             report = kinds.as_kind(_META[path], file, listing)
@@ -104,6 +106,8 @@ class _Inspection:
             report = Report(str(file.path), "scratch file", {"size_bytes": file.size})
             report.notes.append("written on a full disk to see whether there is room: the next start removes it")
             return report
+        if _REFILL.fullmatch(path):
+            return kinds.as_kind(segments.KIND, file, listing)
         if named is None:
             report = Report(str(file.path), "unknown", {"size_bytes": file.size})
             report.add(NO_FILE_OF_OURS, None, "no node makes a file of this name here; it is not looked at")
@@ -113,7 +117,7 @@ class _Inspection:
         key = (named[1], int(named[2]))
         header = SegmentHeader(journal.node, journal.storage, journal.cluster, *key)
         copy = self._copies.get(key, Noted())
-        report = segments.inspect(file, listing, segments.Owner(header, copy.held))
+        report = segments.inspect(file, listing, segments.Owner(header, copy.held, copy.durable))
         records = report.facts.get("records", 0)
         if copy.complete is not None and records != copy.complete:
             text = f"holds {records} records, but was complete with {copy.complete}: it is filled again from its peers"

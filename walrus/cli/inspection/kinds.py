@@ -7,8 +7,9 @@ from typing import Final
 from walrus.cli.inspection import catalogues, journals, segments, snapshots
 from walrus.cli.inspection.datafile import DataFile, lock_holder
 from walrus.cli.inspection.report import NO_FILE_OF_OURS, Listing, Listings, Report, place
+from walrus.core.segment.replica import REFILL_SUFFIX
 from walrus.core.storage.blocks import SEGMENT_MAGIC
-from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_PATH
+from walrus.core.storage.catalogue import CATALOGUE_MAGIC, CATALOGUE_NEW_PATH, CATALOGUE_PATH
 from walrus.core.storage.journal import JOURNAL_MAGIC, JOURNAL_NEW_PATH, JOURNAL_PATH
 from walrus.core.storage.snapshotfile import SNAPSHOT_MAGIC, SNAPSHOT_NEW_PATH, SNAPSHOT_PATH
 
@@ -28,7 +29,9 @@ _NAMES: Final = {
     Path(CATALOGUE_PATH).name: catalogues.KIND,
     LOCK_NAME: LOCK_KIND,
 }
-_UNFINISHED: Final = tuple(Path(path).name for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH))
+_UNFINISHED: Final = tuple(Path(path).name for path in (JOURNAL_NEW_PATH, SNAPSHOT_NEW_PATH, CATALOGUE_NEW_PATH))
+
+_REFILL: Final = f".wal{REFILL_SUFFIX}"
 
 
 def inspect(file: DataFile, listings: Listings) -> Report:
@@ -51,14 +54,14 @@ def inspect(file: DataFile, listings: Listings) -> Report:
 def as_kind(kind: str, file: DataFile, listing: Listing | None) -> Report:
     """Judge a file as one of ``kind``, however it begins. Raises OSError."""
     if kind == segments.KIND:
-        return segments.inspect(file, listing)
-    if kind == journals.KIND:
+        report = segments.inspect(file, listing)
+    elif kind == journals.KIND:
         report = journals.inspect(file, listing)
     elif kind == catalogues.KIND:
         report, _ = catalogues.inspect(file, listing)
     else:
         report, _ = snapshots.inspect(file, listing)
-    if file.path.name in _UNFINISHED:
+    if file.path.name in _UNFINISHED or file.path.name.endswith(_REFILL):
         report.notes.append("never got its name: the next start removes it, so whatever is wrong with it is no problem")
         report.notes += [place(problem) + problem.text for problem in report.problems]
         report.problems = []

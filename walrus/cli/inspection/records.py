@@ -44,10 +44,13 @@ class Records(msgspec.Struct, frozen=True):
     stray: list[Record]
 
 
-def read_records(report: Report, data: bytes, magic: bytes) -> Records | None:
-    """Judge header and checksums into ``report``; None where nothing can be read."""
+def read_records(report: Report, data: bytes, magic: bytes, newest: int = FORMAT_VERSION) -> Records | None:
+    """Judge header and checksums into ``report``; None where nothing can be read.
+
+    ``newest``: format versions from 1 up to this one are read.
+    """
     report.facts = {"size_bytes": len(data)}
-    if not _judge_header(report, data, magic):
+    if not _judge_header(report, data, magic, newest):
         return None
     _, version, _, node, storage = _HEADER.unpack_from(data)
     report.facts = {"version": version, "node": node, "storage": identity(storage)}
@@ -84,7 +87,7 @@ def _anywhere(data: bytes, position: int) -> Iterator[Record]:
         position = record.end if record is not None else position + 1
 
 
-def _judge_header(report: Report, data: bytes, magic: bytes) -> bool:
+def _judge_header(report: Report, data: bytes, magic: bytes, newest: int) -> bool:
     header = data[:HEADER_BYTES]
     short = len(header) < HEADER_BYTES
     if short or zlib.crc32(header[:-4]) != _U32.unpack_from(header, HEADER_BYTES - 4)[0]:
@@ -101,9 +104,9 @@ def _judge_header(report: Report, data: bytes, magic: bytes) -> bool:
     if found != magic:
         report.add(DAMAGED, 0, f"starts with {found!r}, not {magic!r}: not a file of this kind")
         return False
-    if version != FORMAT_VERSION:
+    if not 1 <= version <= newest:
         report.facts["version"] = version
-        report.add(NEWER, len(magic), newer_format(version, FORMAT_VERSION))
+        report.add(NEWER, len(magic), newer_format(version, newest))
         return False
     return True
 

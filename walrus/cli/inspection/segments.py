@@ -68,10 +68,11 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What a copy should be by what lies beside it. ``held``: replicas.log notes it."""
+    """What a copy should be by what lies beside it. ``held``: replicas.log notes it; ``durable``: how many records."""
 
     header: SegmentHeader
     held: bool
+    durable: int = 0
 
 
 def inspect(file: DataFile, listing: Listing | None, expected: Owner | None = None) -> Report:
@@ -91,7 +92,7 @@ def inspect(file: DataFile, listing: Listing | None, expected: Owner | None = No
         "segment": header.segment,
     }
     _judge_owner(report, file, header, expected)
-    _Reading(report, listing).read(file)
+    _Reading(report, listing, expected.durable if expected is not None else 0).read(file)
     return report
 
 
@@ -143,9 +144,10 @@ def _next_sound_block(file: DataFile, position: int, checks_left_bytes: int) -> 
 class _Reading:
     """One pass over the blocks of a file."""
 
-    def __init__(self, report: Report, listing: Listing | None) -> None:
+    def __init__(self, report: Report, listing: Listing | None, durable: int) -> None:
         self._report = report
         self._listing = listing
+        self._durable = durable
         self._blocks = self._records = self._acknowledged = 0
         self._first: BlockInfo | None = None
         self._last: BlockInfo | None = None
@@ -218,12 +220,15 @@ class _Reading:
                 "corrupt, and followed by so much that looks like blocks that the search for a sound one was given up"
             )
             self._report.add(DAMAGED, tail.position, f"{text}: the copy counts as lost")
+        elif self._records < self._durable:
+            text = f"{self._records} sound records, but {self._durable} are noted as durable: the copy counts as lost"
+            self._report.add(DAMAGED, tail.position, text)
         elif tail.end > tail.position:
             self._report.add(
                 TORN,
                 tail.position,
-                f"torn tail up to byte {tail.end - 1}, no sound block in it or behind: the next start cuts it (rot in "
-                "the very last block looks the same)",
+                f"torn tail up to byte {tail.end - 1}, no sound block in it or behind: the next start cuts it (rot of "
+                "what replicas.log does not note as durable looks the same)",
             )
         elif size > tail.position:
             self._report.notes.append(f"{size - tail.position} zeros at the end were reserved for more")

@@ -69,7 +69,8 @@ class BlockReader:
             return (READ_OK if offset < shown else READ_ELSEWHERE), shown
         segment = self._store.segment(replica.key)
         if segment is not None and segment.state == SEALED:
-            shown = min(segment.count, replica.durable_length)
+            # Of a file that is about to be renamed nothing is read.
+            shown = 0 if replica.refilling else min(segment.count, replica.durable_length)
             return (READ_OK if offset < shown else READ_ELSEWHERE), shown
         writer = self._writers.get(replica.key)
         if writer is None or not writer.readable or not self._writers.lease_valid(now_ns):

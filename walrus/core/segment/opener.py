@@ -1,6 +1,6 @@
 """Opens copies left by an earlier process lifetime: scans the file, cuts a torn tail, then hands the copy over."""
 
-from walrus.core.actions import Read, Truncate
+from walrus.core.actions import Read, Rename, Truncate
 from walrus.core.outbox import Outbox
 from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica
 from walrus.core.segment.scan import LOST as LOST_VERDICT
@@ -18,6 +18,7 @@ class Opener:
         self._files = files
         self._scans: dict[int, tuple[Replica, Scan]] = {}
         self._cuts: dict[int, Replica] = {}
+        self._renames: dict[int, Replica] = {}
         self.opened: list[Replica] = []
 
     def header(self, key: Key) -> SegmentHeader:
@@ -28,7 +29,7 @@ class Opener:
         if replica.state == UNREAD:
             if replica.path in self._files:
                 replica.state = READING
-                self._read_on(replica, Scan(self._files[replica.path], self.header(replica.key), held=replica.held))
+                self._read_on(replica, self._scan(replica))
             elif replica.held:
                 self._out.log(
                     "error",
@@ -39,6 +40,9 @@ class Opener:
                 replica.opened(BlockIndex(), self._tokens)
         return replica.state != READING
 
+    def _scan(self, replica: Replica) -> Scan:
+        return Scan(self._files[replica.path], self.header(replica.key), held=replica.held, marked=replica.marked)
+
     def cut(self, replica: Replica, length: int) -> None:
         """Drop records from ``length`` on, and preallocated space; the copy is READING until that is durable."""
         replica.state = READING
@@ -46,16 +50,23 @@ class Opener:
         self._cuts[token] = replica
         self._out.add(Truncate(replica.path, replica.cut(length), token))
 
+    def install(self, replica: Replica) -> None:
+        """Let the new file take the place of the damaged one; the copy is READING until that is durable."""
+        replica.state = READING
+        token = self._tokens.take()
+        self._renames[token] = replica
+        self._out.add(Rename(replica.path, replica.home_path, token))
+
     def has_file(self, replica: Replica) -> bool:
         """A file is there from an earlier lifetime, or was made in this one."""
-        return replica.path in self._files or bool(replica.index.length)
+        return replica.home_path in self._files or bool(replica.index.length)
 
     def file_bytes(self, replica: Replica) -> int:
         """How long the file of a complete copy is; of one that was not read yet, at most."""
         return self._files.get(replica.path, 0) if replica.state == UNREAD else replica.index.end_position
 
     def forget_file(self, replica: Replica) -> None:
-        self._files.pop(replica.path, None)
+        self._files.pop(replica.home_path, None)
 
     def read_completed(self, token: int, data: bytes) -> bool:
         """Take the bytes of a scan; False if the token is not one of ours."""
@@ -80,7 +91,10 @@ class Opener:
     def write_completed(self, token: int) -> bool:
         replica = self._cuts.pop(token, None)
         if replica is None:
-            return False
+            replica = self._renames.pop(token, None)
+            if replica is None:
+                return False
+            replica.refilled()
         replica.state = READY
         self.opened.append(replica)
         return True

@@ -11,6 +11,7 @@ from walrus.core.actions import Write
 from walrus.core.segment.messages import ACCEPTED, FENCED, GAP, MISMATCH
 from walrus.core.storage.appender import Appender, Tokens
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, BlockIndex, BlockInfo
+from walrus.core.storage.catalogue import CopyState
 
 UNREAD: Final = 0  # a file from an earlier lifetime, not looked at yet
 READING: Final = 1
@@ -21,6 +22,10 @@ Key = tuple[str, int]
 """(topic, segment number)."""
 
 _SEGMENT_PATH: Final = re.compile(r"user_data/([A-Za-z0-9._-]{1,200}):([1-9][0-9]{0,18})\.wal")
+
+
+REFILL_SUFFIX: Final = ".new"
+"""Of the file in which a damaged copy is filled again, before it takes the place of the old one."""
 
 
 def segment_path(key: Key) -> str:
@@ -48,8 +53,10 @@ class Replica:
         "held",
         "held_token",
         "held_version",
+        "home_path",
         "index",
         "key",
+        "marked",
         "path",
         "state",
         "version",
@@ -57,7 +64,8 @@ class Replica:
 
     def __init__(self, key: Key, state: int) -> None:
         self.key = key
-        self.path = segment_path(key)
+        self.home_path = segment_path(key)
+        self.path = self.home_path  # of the file that ``index`` is about: another one while the copy is refilled
         self.state = state
         self.index = BlockIndex()
         self.appender: Appender | None = None
@@ -72,6 +80,15 @@ class Replica:
         self.held_version = 0  # the version the catalogue notes, or is about to
         self.held_token = 0
         self.complete = False
+        self.marked = 0  # records that the catalogue notes as durable, or is about to
+
+    def recall(self, noted: CopyState, files: dict[str, int]) -> None:
+        """Be as the catalogue noted it in an earlier process lifetime."""
+        self.fence_epoch = self.fence_durable = noted.fence_epoch
+        self.held = noted.held
+        self.version = self.held_version = noted.version
+        self.marked = noted.length
+        self.complete = noted.complete and (self.path in files or not noted.held)
 
     @property
     def length(self) -> int:
@@ -82,6 +99,21 @@ class Replica:
     def durable_bytes(self) -> int:
         """Size of the file up to ``durable_length``."""
         return self.appender.durable_end if self.appender is not None and self.durable_length else 0
+
+    @property
+    def refilling(self) -> bool:
+        """The damaged file is still there, and a new one is filled beside it."""
+        return self.path != self.home_path
+
+    def refill(self, tokens: Tokens) -> None:
+        """Begin anew, in a file beside the damaged one, which is worth more to an operator than none until then."""
+        self.path = self.home_path + REFILL_SUFFIX
+        self.opened(BlockIndex(), tokens)
+
+    def refilled(self) -> None:
+        """The new file has taken the place of the damaged one."""
+        assert self.appender is not None
+        self.path = self.appender.path = self.home_path
 
     def opened(self, index: BlockIndex, tokens: Tokens) -> None:
         """The file was read (or is known to be empty): go on behind its last sound block."""

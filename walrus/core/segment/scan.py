@@ -6,13 +6,15 @@
 | file missing      |                                       | yes                    | LOST           |
 | torn or foreign   |                                       | no                     | TORN, empty    |
 | torn or foreign   |                                       | yes                    | LOST           |
-| sound             | zeros or the end                      | any                    | SOUND          |
-| sound             | other bytes, but no sound block later | any                    | TORN, cut      |
+| sound             | zeros or the end                      | any, not as longer     | SOUND          |
+| sound             | other bytes, but no sound block later | any, not as longer     | TORN, cut      |
+| sound             | anything, or nothing                  | as longer              | LOST           |
 | sound             | a sound block later                   | any                    | LOST (a hole)  |
 | of another disk   |                                       | any                    | LOST           |
 | another version's |                                       | any                    | the node stops |
 
-A tail that is full of what looks like blocks (a record may hold any bytes) is not searched for ever: LOST as well.
+As longer: more records are noted as durable than are sound. A tail that is full of what looks like blocks (a record may
+hold any bytes) is not searched for ever: LOST as well.
 """
 
 from typing import Final
@@ -53,10 +55,12 @@ class Verdict(msgspec.Struct, frozen=True):
 class Scan:
     """One pass over a file: ask ``next_read()``, feed what was read, until ``feed`` returns a verdict."""
 
-    def __init__(self, size_bytes: int, expected: SegmentHeader, *, held: bool) -> None:
+    def __init__(self, size_bytes: int, expected: SegmentHeader, *, held: bool, marked: int = 0) -> None:
+        """``held``: the catalogue notes the copy; ``marked``: so many of its records, as durable."""
         self._size = size_bytes
         self._expected = expected
         self._held = held
+        self._marked = marked
         self._index = BlockIndex()
         self._buffer = b""  # bytes from _index.end_position on, while blocks are sound
         self._read_to = 0
@@ -89,9 +93,15 @@ class Scan:
             return Verdict(LOST, self._index, f"corrupt block at byte {self._index.end_position} before {others}")
         if not at_end:
             return None
+        if self._index.length < self._marked:
+            return Verdict(LOST, self._index, self._short())
         if self._dirty:
             return Verdict(TORN, self._index, f"torn tail at byte {self._index.end_position}")
         return Verdict(SOUND, self._index, "")
+
+    def _short(self) -> str:
+        where = f"corrupt block at byte {self._index.end_position}" if self._dirty else "it ends"
+        return f"{where} after {self._index.length} records, below record {self._marked} that was durable"
 
     def _judge_header(self, at_end: bool) -> Verdict | None:
         if len(self._buffer) < FILE_HEADER_BYTES and not at_end:

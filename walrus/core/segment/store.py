@@ -3,8 +3,6 @@
 Serves any writer and any recoverer alike, the node's own included (they send local messages).
 """
 
-from typing import Final
-
 from walrus.core.actions import Change, Delete, Write
 from walrus.core.metadata.commands import OPEN, SEALED
 from walrus.core.metadata.state import Metadata, Segment
@@ -12,16 +10,14 @@ from walrus.core.outbox import Outbox
 from walrus.core.segment.answers import Answers
 from walrus.core.segment.cache import BlockCache
 from walrus.core.segment.messages import ACCEPTED, CLOSED, FENCED, NO_ROOM, UNTRUSTED, Append, AppendAck, Fence
+from walrus.core.segment.notes import EMPTIED, FENCED_NOTE, LOWERED, Notes
 from walrus.core.segment.opener import Opener
 from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica, segment_key
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import BlockIndex, BlockInfo, encode_header, split_blocks
-from walrus.core.storage.catalogue import CatalogueState, Complete, Dropped, Fenced, Held, Incomplete, encode_record
+from walrus.core.storage.catalogue import CatalogueState
+from walrus.core.storage.cataloguelog import REWRITE_BYTES, CatalogueLog
 from walrus.core.storage.recordlog import RecordLog
-
-_HELD: Final = 0
-_FENCED: Final = 1
-_EMPTIED: Final = 2
 
 
 class ReplicaStore:
@@ -29,16 +25,18 @@ class ReplicaStore:
 
     def __init__(
         self, out: Outbox, tokens: Tokens, metadata: Metadata, catalogue: RecordLog, known: CatalogueState | None,
-        files: dict[str, int],
+        files: dict[str, int], mark_interval_ns: int = 0, rewrite_bytes: int = REWRITE_BYTES,
     ) -> None:  # fmt: skip
+        """``mark_interval_ns``, ``rewrite_bytes``: see :class:`Notes` and :class:`CatalogueLog`."""
         self._out = out
         self._tokens = tokens
         self._metadata = metadata
-        self._catalogue = catalogue
         self.opener = Opener(out, tokens, files)
         self.answers = Answers(out)
         self.cache = BlockCache(64 << 20)
         self.replicas: dict[Key, Replica] = {}
+        log = CatalogueLog(catalogue, tokens, out.node_id, out.storage_id, known, rewrite_bytes)
+        self.notes = Notes(out, log, self.replicas, mark_interval_ns)
         self._numbers: dict[str, dict[int, None]] = {}  # topic -> segments with a copy, or a file from before
         self.progressed: dict[Key, None] = {}
         self._dirty: dict[Key, None] = {}
@@ -47,13 +45,8 @@ class ReplicaStore:
         self._no_room: dict[Key, Write] = {}  # of this node's own open segments: asked for again once there is room
         self._deletes: dict[int, Replica] = {}
         self._queued: dict[Key, list[tuple[int, Append | Fence]]] = {}
-        self._notes: dict[int, list[tuple[Replica, int, int]]] = {}  # catalogue token -> (copy, what was noted, value)
         for key, copy in (known.copies if known else {}).items():
-            replica = self._add(key)
-            replica.fence_epoch = replica.fence_durable = copy.fence_epoch
-            replica.held = copy.held
-            replica.version = replica.held_version = copy.version
-            replica.complete = copy.complete and (replica.path in files or not copy.held)
+            self._add(key).recall(copy, files)
         for found in map(segment_key, files):
             if found is not None:
                 self._numbers.setdefault(found[0], {})[found[1]] = None
@@ -102,7 +95,7 @@ class ReplicaStore:
         new = self._admit(replica, message.data, blocks)
         replica.ack_to[sender] = message.epoch
         if replica.durable_length:
-            self._note_held(replica)
+            self.notes.held(replica)
         if not new:
             self.answers.acknowledge(replica)
         if no_room:  # asked by a probe: what is durable counts, but there is to be no more for now
@@ -140,7 +133,7 @@ class ReplicaStore:
         """Take the copy on under ``version`` of its set; True once that is durable: no older set drops it then."""
         replica.version = max(replica.version, version)
         if replica.held:
-            self._note_held(replica)
+            self.notes.held(replica)
         return not replica.held_token
 
     def fence(self, sender: int, message: Fence) -> None:
@@ -161,7 +154,7 @@ class ReplicaStore:
             if write is not None:
                 del self._writes[write.token]
                 replica.give_up()  # its writer acknowledges nothing any more, and the recoverer is not to wait for room
-            self._note(replica, Fenced(*replica.key, message.epoch), _FENCED, message.epoch)
+            self.notes.fenced(replica, message.epoch)
         if (sender, message.epoch) not in replica.fence_waiters:
             replica.fence_waiters.append((sender, message.epoch))
         self.answers.fences(replica)
@@ -174,9 +167,7 @@ class ReplicaStore:
             dirty, self._dirty = self._dirty, {}
             for key in dirty:
                 self._flush_one(self.replicas[key])
-        write = self._catalogue.appender.flush()
-        if write is not None:
-            self._out.add(write)
+        self.notes.flush()
 
     def _flush_one(self, replica: Replica) -> None:
         write = replica.flush()
@@ -184,41 +175,32 @@ class ReplicaStore:
             self._writes[write.token] = replica
             self._out.add(write)
 
-    def _note(self, replica: Replica, record: object, kind: int, value: int) -> int:
-        token = self._catalogue.append(encode_record(record))
-        self._notes.setdefault(token, []).append((replica, kind, value))
-        return token
-
-    def _note_held(self, replica: Replica) -> None:
-        if replica.held_version < replica.version or not (replica.held or replica.held_token):
-            replica.held_version = replica.version
-            replica.held_token = self._note(replica, Held(*replica.key, replica.version), _HELD, 0)
-
     def write_completed(self, token: int) -> bool:
         """Take a completed write; False if the token is not one of ours."""
         replica = self._writes.pop(token, None)
         if replica is not None:
             replica.write_completed(token)
             self._flush_one(replica)
-            self._note_held(replica)
+            self.notes.held(replica)
+            self.notes.grew(replica)
             self._moved(replica)
             return True
-        if token == self._catalogue.appender.flying_token:
-            self._catalogue.appender.completed(token)
-            for noted, kind, value in self._notes.pop(token, ()):
-                self._noted(noted, kind, value, token)
+        noted = self.notes.completed(token)
+        if noted is not None:
+            for copy, kind, value in noted:
+                self._noted(copy, kind, value, token)
             return True
         return self._deleted(token) or self._opened(self.opener.write_completed(token))
 
     def space_ran_out(self, change: Change) -> bool:
-        """There is no room for a change; False if it is not the write of a copy.
+        """There is no room for a change; False if it must wait for some.
 
         A copy is left behind, as if it had never been sent the batch, to be caught up later: so it can tell a recoverer
         its length at once. Only what this node itself writes waits: other copies are fed from it.
         """
         replica = self._writes.get(change.token)
         if replica is None or not isinstance(change, Write):
-            return False
+            return self.notes.no_room(change.token)
         if self._out.node_id in replica.ack_to:
             self._no_room[replica.key] = change
             return True
@@ -227,21 +209,31 @@ class ReplicaStore:
             self.answers.refuse(node, replica, epoch, NO_ROOM)
         replica.ack_to.clear()
         replica.give_up()
+        if replica.refilling:
+            self._out.log("error", f"{replica.home_path}: no room to fill it again; the damaged file stays until then")
         self.answers.fences(replica)
         return True
+
+    def has_no_room(self) -> None:
+        """Do without new room from now on."""
+        self.full = True
+        self.notes.has_room(False)
 
     def has_room(self) -> None:
         """There is room again."""
         self.full = False
+        self.notes.has_room(True)
         waiting, self._no_room = self._no_room, {}
         for write in waiting.values():
             self._out.add(write)
 
     def _noted(self, replica: Replica, kind: int, value: int, token: int) -> None:
-        if kind == _FENCED:
+        if kind == FENCED_NOTE:
             replica.fence_durable = max(replica.fence_durable, value)
-        elif kind == _EMPTIED:
+        elif kind == EMPTIED:
             self._empty(replica)
+        elif kind == LOWERED:
+            self.opener.cut(replica, value)
         elif token == replica.held_token:
             replica.held = True
             replica.held_token = 0
@@ -263,9 +255,10 @@ class ReplicaStore:
             opened, self.opener.opened = self.opener.opened, []
             for replica in opened:
                 if replica.complete and not self._is_whole(replica):
-                    self._not_complete(replica)
+                    self.notes.not_complete(replica)
                 if replica.state == READY and replica.durable_length:
-                    self._note_held(replica)  # the process ended between the first batch and its note
+                    self.notes.held(replica)  # the process ended between the first batch and its note
+                    self.notes.grew(replica)
                 self._take_queued(replica.key)
                 self._moved(replica)
         return ours
@@ -301,12 +294,21 @@ class ReplicaStore:
         if replica.state != READY or not replica.settled:
             return
         if replica.length > segment.count:
-            self.opener.cut(replica, segment.count)
+            self._cut(replica, segment.count)
+        elif replica.length == segment.count and replica.refilling:
+            self.opener.install(replica)
         elif replica.length == segment.count:
-            replica.complete = True
-            self._catalogue.append(encode_record(Complete(*replica.key, segment.count)))
+            self.notes.complete(replica, segment.count)
             if segment.count:
                 self.opener.cut(replica, segment.count)
+
+    def _cut(self, replica: Replica, length: int) -> None:
+        """Drop records; what the catalogue says of them is taken back first."""
+        if replica.marked > length:
+            replica.state = READING
+            self.notes.lowered(replica, length)
+        else:
+            self.opener.cut(replica, length)
 
     def removed(self, topic: str, below: int) -> None:
         """The topic's segments below a number are gone: so are this disk's copies, those it never noted included."""
@@ -324,16 +326,21 @@ class ReplicaStore:
         return True
 
     def reset(self, replica: Replica) -> None:
-        """Give up a lost copy of a SEALED segment, to be filled again from a peer.
+        """Fill a lost copy of a SEALED segment again, from a peer that has all of it.
 
         First it is noted that the copy is not complete: a crash while it is being filled must not leave it believed so.
         """
         assert replica.state == LOST
         replica.state = READING
-        self._note(replica, Incomplete(*replica.key), _EMPTIED, 0)
+        self.notes.emptied(replica)
 
     def _empty(self, replica: Replica) -> None:
+        """The damaged file goes only when the new one is whole, or where there is nothing to keep."""
+        segment = self.segment(replica.key)
         has_file = self.opener.has_file(replica)
+        if has_file and segment is not None and segment.count:
+            replica.refill(self._tokens)
+            return
         replica.opened(BlockIndex(), self._tokens)
         if has_file:
             self.opener.cut(replica, 0)
@@ -346,13 +353,8 @@ class ReplicaStore:
         if replica.complete and replica.state == READY:
             self._out.log("error", f"{replica.path}: damaged; its copy counts in no quorum until repaired")
             replica.state = LOST
-            self._not_complete(replica)
+            self.notes.not_complete(replica)
             self.progressed[replica.key] = None
-
-    def _not_complete(self, replica: Replica) -> None:
-        """Noted at once, so that the next process lifetime knows too."""
-        replica.complete = False
-        self._catalogue.append(encode_record(Incomplete(*replica.key)))
 
     def _drop(self, replica: Replica) -> None:
         if replica.state == UNREAD or replica.settled:
@@ -363,8 +365,10 @@ class ReplicaStore:
             self._forget(replica)
             return
         replica.state = READING
-        replica.complete = False
-        self._catalogue.append(encode_record(Dropped(*replica.key)))
+        self.notes.dropped(replica)
+        self._delete(replica)
+
+    def _delete(self, replica: Replica) -> None:
         token = self._tokens.take()
         self._deletes[token] = replica
         self._out.add(Delete(replica.path, token))
@@ -381,7 +385,12 @@ class ReplicaStore:
         replica = self._deletes.pop(token, None)
         if replica is None:
             return False
+        if replica.refilling:
+            replica.refilled()  # the new file is gone: now the damaged one
+            self._delete(replica)
+            return True
         self.opener.forget_file(replica)
+        self.notes.given_up.pop(replica, None)
         self._forget(replica)
         self._take_queued(replica.key)
         self.progressed[replica.key] = None  # reads that waited for this copy go elsewhere

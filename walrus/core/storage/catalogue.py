@@ -1,7 +1,8 @@
 """``user_data/replicas.log``: which segment copies this disk has taken on, and the fences it has promised.
 
 A copy is noted here before its first batch is acknowledged, so a segment file that is missing although it
-is noted was lost ("unknown"), while one that was never noted never held anything (length 0).
+is noted was lost ("unknown"), while one that was never noted never held anything (length 0). In the same way a copy
+whose file is sound for fewer records than are noted as durable was damaged, whatever its end looks like.
 """
 
 from typing import Final
@@ -9,10 +10,14 @@ from typing import Final
 import msgspec
 
 from walrus.core.peer import DECODE_ERRORS
-from walrus.core.storage.recordlog import RecoveryError, recover
+from walrus.core.storage.recordlog import RecoveryError, encode_whole, recover
 
 CATALOGUE_PATH: Final = "user_data/replicas.log"
+CATALOGUE_NEW_PATH: Final = "user_data/replicas.log.new"
+"""Where a catalogue is written anew, before it takes the place of the other."""
 CATALOGUE_MAGIC: Final = b"WALREPL\n"
+CATALOGUE_VERSION: Final = 2
+"""Of the format. Version 1 has no ``Durable`` and no ``Whole``; it is read, and written anew as this one."""
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True, tag="h"):
@@ -31,6 +36,14 @@ class Fenced(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     epoch: int
 
 
+class Durable(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+    """The copy's first ``length`` records are durable. A lower one than before: what lies beyond is about to be cut."""
+
+    topic: str
+    segment: int
+    length: int
+
+
 class Complete(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """All ``count`` records of a SEALED segment are durable here: no scan is needed at the next start."""
 
@@ -40,7 +53,7 @@ class Complete(msgspec.Struct, frozen=True, array_like=True, tag="c"):
 
 
 class Incomplete(msgspec.Struct, frozen=True, array_like=True, tag="i"):
-    """The copy was found lost or damaged and is about to be emptied, to be filled again from its peers."""
+    """The copy was found lost or damaged, and is to be filled again from its peers: of its file nothing is promised."""
 
     topic: str
     segment: int
@@ -53,28 +66,69 @@ class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     segment: int
 
 
-decode_record: Final = msgspec.msgpack.Decoder(Held | Fenced | Complete | Incomplete | Dropped).decode
+class Whole(msgspec.Struct, frozen=True, array_like=True, tag="w"):
+    """All that earlier records said of a copy, where the catalogue was written anew."""
+
+    topic: str
+    segment: int
+    held: bool
+    version: int
+    epoch: int
+    length: int
+    complete: bool
+
+
+Record = Held | Fenced | Durable | Complete | Incomplete | Dropped | Whole
+decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
 
 class CopyState(msgspec.Struct):
-    """What the catalogue says of one segment's copy."""
+    """What the catalogue says of one segment's copy. ``length``: so many of its records were durable."""
 
     held: bool = False
     version: int = 0
     fence_epoch: int = 0
     complete: bool = False
+    length: int = 0
+
+    def take(self, record: Record) -> None:
+        """Be as the record says."""
+        match record:
+            case Held():
+                self.held = True
+                self.version = max(self.version, record.version)
+            case Fenced():
+                self.fence_epoch = max(self.fence_epoch, record.epoch)
+            case Durable():
+                self.length = record.length
+            case Complete():
+                self.complete = True
+                self.length = record.count
+            case Incomplete():
+                self.complete = False
+                self.length = 0
+            case Dropped():
+                self.held = self.complete = False
+                self.version = self.length = 0
+            case Whole():
+                self.held, self.version, self.fence_epoch = record.held, record.version, record.epoch
+                self.length, self.complete = record.length, record.complete
 
 
 class CatalogueState(msgspec.Struct, frozen=True):
+    """What the catalogue says, after all its records."""
+
     copies: dict[tuple[str, int], CopyState]
     end: int
     dirty_tail: bool
+    made_bytes: int  # see :class:`walrus.core.storage.recordlog.Recovered`
+    version: int  # of its format
 
 
 def recover_catalogue(data: bytes, node: int, storage: int) -> CatalogueState | None:
     """Replay the catalogue; None if it never became durable. Raises RecoveryError."""
-    found = recover(CATALOGUE_PATH, CATALOGUE_MAGIC, data)
+    found = recover(CATALOGUE_PATH, CATALOGUE_MAGIC, data, CATALOGUE_VERSION)
     if found is None:
         return None
     if (found.node, found.storage) != (node, storage):
@@ -88,17 +142,10 @@ def recover_catalogue(data: bytes, node: int, storage: int) -> CatalogueState | 
             record = decode_record(payload)
         except DECODE_ERRORS as error:
             raise RecoveryError(f"{CATALOGUE_PATH}: record {number} cannot be read: {error}") from error
-        copy = copies.setdefault((record.topic, record.segment), CopyState())
-        if isinstance(record, Held):
-            copy.held = True
-            copy.version = max(copy.version, record.version)
-        elif isinstance(record, Fenced):
-            copy.fence_epoch = max(copy.fence_epoch, record.epoch)
-        elif isinstance(record, Complete):
-            copy.complete = True
-        elif isinstance(record, Incomplete):
-            copy.complete = False
-        else:
-            copy.held = copy.complete = False
-            copy.version = 0
-    return CatalogueState(copies, found.end, found.dirty_tail)
+        copies.setdefault((record.topic, record.segment), CopyState()).take(record)
+    return CatalogueState(copies, found.end, found.dirty_tail, found.made_bytes, found.version)
+
+
+def encode_catalogue(node: int, storage: int, copies: list[Whole]) -> bytes:
+    """A whole catalogue that says this of these copies."""
+    return encode_whole(CATALOGUE_MAGIC, node, storage, [encode_record(copy) for copy in copies], CATALOGUE_VERSION)

@@ -19,7 +19,7 @@ import msgspec
 
 from walrus.core.storage.appender import Appender, Tokens
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 1  # where a kind of file has no other
 HEADER_BYTES: Final = 64
 _HEADER: Final = struct.Struct("<8sHHIQ")
 _CRC: Final = struct.Struct("<I")
@@ -41,15 +41,18 @@ class Recovered(msgspec.Struct, frozen=True):
     end: int  # bytes up to the last sound record
     dirty_tail: bool  # something other than zeros lies beyond ``end``: cut before appending
     made_bytes: int  # size of the file when it got its name, 0 where it was appended to from the start
+    version: int  # of the format
 
 
-def encode_header(magic: bytes, node: int, storage: int) -> bytes:
-    body = _HEADER.pack(magic, FORMAT_VERSION, 0, node, storage).ljust(HEADER_BYTES - 4, b"\0")
+def encode_header(magic: bytes, node: int, storage: int, version: int = FORMAT_VERSION) -> bytes:
+    body = _HEADER.pack(magic, version, 0, node, storage).ljust(HEADER_BYTES - 4, b"\0")
     return body + _CRC.pack(zlib.crc32(body))
 
 
-def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
+def recover(path: str, magic: bytes, data: bytes, newest: int = FORMAT_VERSION) -> Recovered | None:
     """Read a whole record file; None if its creation never became durable (so nothing in it was ever relied on).
+
+    ``newest``: format versions from 1 up to this one are read.
 
     Raises RecoveryError for a foreign file, a newer format or a hole below the durable mark.
     """
@@ -63,10 +66,9 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
     found_magic, version, _, node, storage = _HEADER.unpack_from(header)
     if found_magic != magic:
         raise RecoveryError(f"{path}: not a file of this kind (starts with {found_magic!r}, not {magic!r})")
-    if version != FORMAT_VERSION:
-        raise RecoveryError(
-            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; run a newer version"
-        )
+    if not 1 <= version <= newest:
+        readable = f"1 to {newest}" if newest > 1 else "1"
+        raise RecoveryError(f"{path}: format version {version}, this program reads {readable}; run a newer version")
     payloads, end, mark = _sound_records(data)
     mark = max(mark, _last_durable_mark(data, end))
     if mark > end:
@@ -76,7 +78,7 @@ def recover(path: str, magic: bytes, data: bytes) -> Recovered | None:
         )
     first = record_at(data, HEADER_BYTES)
     made_bytes = first[1] if first is not None and first[1] > HEADER_BYTES else 0
-    return Recovered(node, storage, payloads, end, bool(data[end:].strip(b"\0")), made_bytes)
+    return Recovered(node, storage, payloads, end, bool(data[end:].strip(b"\0")), made_bytes, version)
 
 
 def record_at(data: bytes, position: int) -> tuple[int, int] | None:
@@ -124,10 +126,11 @@ def encode_record(payload: bytes, durable_mark: int) -> bytes:
     return b"".join((RECORD_MAGIC, _CRC.pack(crc), tail, payload))
 
 
-def encode_whole(magic: bytes, node: int, storage: int, payloads: list[bytes]) -> bytes:
+def encode_whole(magic: bytes, node: int, storage: int, payloads: list[bytes], version: int = FORMAT_VERSION) -> bytes:
     """A record file that becomes visible only once all of it is durable, as its records' marks say."""
     size = HEADER_BYTES + sum(RECORD_HEADER_BYTES + len(payload) for payload in payloads)
-    return b"".join((encode_header(magic, node, storage), *(encode_record(payload, size) for payload in payloads)))
+    records = (encode_record(payload, size) for payload in payloads)
+    return b"".join((encode_header(magic, node, storage, version), *records))
 
 
 class RecordLog:
@@ -137,9 +140,12 @@ class RecordLog:
         self.appender = Appender(path, tokens, end, ahead)
 
     @classmethod
-    def create(cls, path: str, magic: bytes, node: int, storage: int, tokens: Tokens, ahead: int = 0) -> "RecordLog":
+    def create(
+        cls, path: str, magic: bytes, node: int, storage: int, tokens: Tokens, ahead: int = 0,
+        version: int = FORMAT_VERSION,
+    ) -> "RecordLog":  # fmt: skip
         log = cls(path, tokens, 0, ahead)
-        log.appender.append(encode_header(magic, node, storage))
+        log.appender.append(encode_header(magic, node, storage, version))
         return log
 
     def append(self, payload: bytes) -> int:

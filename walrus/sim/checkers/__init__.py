@@ -10,7 +10,9 @@ from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.ends import Ends
 from walrus.sim.checkers.forwarded_gets import ForwardedGets
 from walrus.sim.checkers.forwarded_puts import ForwardedPuts
+from walrus.sim.checkers.last_copies import LastCopies
 from walrus.sim.checkers.leases import Leases
+from walrus.sim.checkers.lost_copies import LostCopies
 from walrus.sim.checkers.meters import Meters
 from walrus.sim.checkers.raft_conduct import raft_conduct
 from walrus.sim.checkers.raft_logs import RaftLogs
@@ -36,8 +38,9 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     ForwardedGets(cluster)
     puts, ends = ForwardedPuts(cluster, history, commands.model), Ends(cluster, history, commands.model)
     clients: list[Checker] = [puts, ends, Settled(cluster, commands)]
+    copies: list[Checker] = [ReplicaPrefixes(), LostCopies(), LastCopies(cluster)]
     return [
-        *raft_conduct(cluster), Departures(), logs, path, *clients, state, leases, cursors, stops, ReplicaPrefixes(),
+        *raft_conduct(cluster), Departures(), logs, path, *clients, state, leases, cursors, stops, *copies,
         Meters(cluster, history),
     ]  # fmt: skip
 

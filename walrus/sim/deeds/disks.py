@@ -8,7 +8,9 @@ one that has the right place and base in another file would be taken for that fi
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from walrus.sim.damage import LOGS, can_be_told, is_segment, is_vital, pieces_of
+from walrus.core.segment.replica import LOST, UNREAD
+from walrus.sim import probe
+from walrus.sim.damage import LOGS, can_be_told, is_segment, is_vital, marked_on, pieces_of, segment_of
 from walrus.sim.deeds.deed import MS, Deed, ms
 from walrus.sim.disk import READ_ERROR, SECTOR_BYTES
 
@@ -173,7 +175,7 @@ class Rot(OfDisk, frozen=True, tag="bit rot"):
         """Nothing where recovery could not tell it from a torn tail."""
         host = cluster.host(self.node)
         content = _at_rest(host, self.path)
-        if content is not None and can_be_told(self.path, bytes(content), self.offset, self.offset + 1):
+        if content is not None and _can_be_told(host, self.path, self.offset, self.offset + 1):
             content[self.offset] ^= self.mask
             _damaged(host, BIT_ROT, self.path, self.offset, self.offset + 1)
 
@@ -206,8 +208,8 @@ class Misdirect(OfDisk, frozen=True, tag="misdirected write"):
         image += bytes(-len(image) % SECTOR_BYTES)
         to_end = min(self.to_offset + len(image), len(target))
         if (
-            can_be_told(self.path, bytes(source), self.offset, end)
-            and can_be_told(self.to_path, bytes(target), self.to_offset, to_end)
+            _can_be_told(host, self.path, self.offset, end)
+            and _can_be_told(host, self.to_path, self.to_offset, to_end)
             and not self._fits(bytes(source), bytes(target))
             and (source is not target or to_end <= self.offset - ahead or end <= self.to_offset)
         ):
@@ -284,9 +286,17 @@ def _at_rest(host: "Host", path: str) -> bytearray | None:
     return host.disk.files.get(path)
 
 
+def _can_be_told(host: "Host", path: str, start: int, end: int) -> bool:
+    files = host.disk.files
+    marked = marked_on(path, files) if is_segment(path) else 0
+    return can_be_told(path, bytes(files[path]), start, end, marked)
+
+
 def _damaged(host: "Host", kind: str, path: str, start: int, end: int) -> None:
     damage = host.disk.damage
-    damage.add(kind, path, start, end)
+    copy = probe.replica(host, *segment_of(path)) if is_segment(path) else None
+    was_read = copy is not None and copy.state not in (UNREAD, LOST)
+    damage.add(kind, path, start, end, host.world_ns, host.life if was_read else 0)
     if path in LOGS:
         if is_vital(path, host.disk.files):
             damage.fatal = damage.fatal or f"{kind} of {path}"

@@ -3,7 +3,7 @@
 from abc import ABC
 
 from walrus.sim.cluster import Cluster
-from walrus.sim.damage import LOGS, Span, is_segment, pieces_of
+from walrus.sim.damage import LOGS, is_segment
 from walrus.sim.faults.aimed import Restarts
 from walrus.sim.faults.periodic import PeriodicFault
 from walrus.sim.healing import may_be_damaged, may_lose_copy, may_lose_journal
@@ -66,8 +66,3 @@ class DiskFault(PeriodicFault, ABC):
                 bitten = True
             self.restarts.later(host)
         self.world.after(_LOOK_NS, self._look, (host, error, until_ns, bitten))
-
-
-def before_the_last(path: str, data: bytes) -> list[Span]:
-    """The blocks or records of a file that others follow."""
-    return pieces_of(path, data)[:-1]

@@ -1,15 +1,14 @@
 """Misdirected write: the disk puts whole sectors somewhere else and reports success.
 
-Two places are wrong then: the intended one keeps what it had, the other has lost what it had. Done to writes that
-later ones have followed in both files: before that it cannot be told from a torn tail after a restart, which waits for
-the durable-length mark of the storage issue.
+Two places are wrong then: the intended one keeps what it had, the other has lost what it had. Done where after a
+restart it can be told from a torn tail: to writes that later ones have followed, or that are noted as durable.
 """
 
 from walrus.sim.cluster import Cluster
-from walrus.sim.damage import LOGS, is_segment
+from walrus.sim.damage import LOGS, is_segment, tellable
 from walrus.sim.deeds.disks import Misdirect
 from walrus.sim.disk import SECTOR_BYTES
-from walrus.sim.faults.disk_fault import DiskFault, before_the_last
+from walrus.sim.faults.disk_fault import DiskFault
 from walrus.sim.healing import may_lose_copy
 from walrus.sim.rng import Rng
 from walrus.sim.world import MS
@@ -33,7 +32,7 @@ class MisdirectedWrite(DiskFault):
         if not found:
             return
         host, path = self.rng.choice(found)
-        pieces = before_the_last(path, bytes(host.disk.files[path]))
+        pieces = tellable(path, host.disk.files)
         targets = [
             other for other in sorted(host.disk.files)
             if (other in LOGS if path in LOGS else is_segment(other) and may_lose_copy(self.cluster, host, other))
@@ -42,7 +41,7 @@ class MisdirectedWrite(DiskFault):
             return
         start, end = self.rng.choice(pieces)
         to_path = self.rng.choice([path, *targets])
-        kept = before_the_last(to_path, bytes(host.disk.files[to_path]))
+        kept = tellable(to_path, host.disk.files)
         if not kept:
             return
         sector = self.rng.randrange(-(-kept[-1][1] // SECTOR_BYTES)) * SECTOR_BYTES
