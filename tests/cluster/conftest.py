@@ -1,11 +1,14 @@
 """Every test of this directory starts processes of its own."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from cluster import Cluster, Start, started
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "io"))  # disks that do as they are told
 
 
 @pytest.fixture

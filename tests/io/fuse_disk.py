@@ -5,14 +5,16 @@
 mounts itself on DIRECTORY and reads orders, one a line, from standard input:
 
     fail KIND ERRNO    the next request of that kind ends with this error
+    refuse KIND ERRNO NAME   all requests of that kind on this file end with this error from now on
+    allow KIND         they do no longer
     hold KIND          requests of that kind are not answered from now on
     release KIND       answer them, and no longer hold any
     report requests    nothing: what was printed before its ``done`` is all that has come
 
-KIND is ``write``, ``fsync`` (a file's) or ``fsyncdir``. It prints ``mounted``, then ``done`` after each order, and the
-name of every such request as it arrives: ``write NAME OFFSET SIZE``, ``fsync NAME``, ``fsyncdir``. It ends with its
-standard input. One directory, no permissions: what the tests of the drivers need. The protocol is that of
-``linux/fuse.h``, version 7.31.
+KIND is ``read``, ``write``, ``fsync`` (a file's) or ``fsyncdir``. It prints ``mounted``, then ``done`` after each
+order, and the name of every such request but reads as it arrives: ``write NAME OFFSET SIZE``, ``fsync NAME``,
+``fsyncdir``. It ends with its standard input. One directory, no permissions: what the tests of the drivers need. The
+protocol is that of ``linux/fuse.h``, version 7.31.
 """
 
 import ctypes
@@ -26,6 +28,7 @@ HEADER = struct.Struct("<IIQQIIIHH")  # length, opcode, unique, node, user, grou
 REPLY = struct.Struct("<IiQ")
 ATTRIBUTES = struct.Struct("<6Q10I")
 ENTRY = struct.Struct("<4Q2I")
+LISTED = struct.Struct("<QQII")  # node, where to go on, length of the name, type
 OPENED = struct.Struct("<QII")
 TRANSFER = struct.Struct("<QQIIQII")  # handle, offset, size, ...
 SET_SIZE = 1 << 3
@@ -45,6 +48,7 @@ OPCODES = {
     25: "flush",
     26: "init",
     27: "opendir",
+    28: "readdir",
     29: "releasedir",
     30: "fsyncdir",
     35: "create",
@@ -66,6 +70,7 @@ class Disk:
         self.names: dict[str, int] = {}
         self.next_node = 2
         self.failing: dict[str, int] = {}
+        self.refused: dict[tuple[str, int], int] = {}  # (kind, node) -> error
         self.held: dict[str, list[tuple[int, int, bytes]]] = {}
         options = f"fd={self.fd},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
         libc = ctypes.CDLL(None, use_errno=True)
@@ -100,7 +105,7 @@ class Disk:
             say("fsyncdir")
 
     def answer(self, kind: str, unique: int, node: int, body: bytes) -> None:
-        error = self.failing.pop(kind, 0)
+        error = self.failing.pop(kind, 0) or self.refused.get((kind, node), 0)
         data = b""
         if not error:
             try:
@@ -114,6 +119,10 @@ class Disk:
         verb, kind, *rest = line.split()
         if verb == "fail":
             self.failing[kind] = int(rest[0])
+        elif verb == "refuse":
+            self.refused[kind, self.names[rest[1]]] = int(rest[0])
+        elif verb == "allow":
+            self.refused = {key: error for key, error in self.refused.items() if key[0] != kind}
         elif verb == "hold":
             self.held[kind] = []
         elif verb == "release":
@@ -153,6 +162,17 @@ class Disk:
         return OPENED.pack(node, 0, 0)
 
     do_opendir = do_open
+
+    def do_readdir(self, node: int, body: bytes) -> bytes:
+        _, start, size, *_ = TRANSFER.unpack_from(body)
+        found = b""
+        for place, (name, number) in enumerate(list(self.names.items())[start:], start + 1):
+            entry = LISTED.pack(number, place, len(name.encode()), 8) + name.encode()
+            entry += bytes(-len(entry) % 8)
+            if len(found) + len(entry) > size:
+                break
+            found += entry
+        return found
 
     def do_read(self, node: int, body: bytes) -> bytes:
         _, offset, size, *_ = TRANSFER.unpack_from(body)

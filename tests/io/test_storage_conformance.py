@@ -402,6 +402,24 @@ def test_a_disk_error_fails_the_write_names_file_and_errno_and_is_never_tried_ag
     )
 
 
+def test_a_read_that_the_disk_fails_names_file_and_errno_and_is_answered_once_the_disk_can(
+    driver: Callable[[Path], RealStore], tmp_path: Path
+) -> None:
+    with fuse_disk(tmp_path) as disk:
+        store = driver(tmp_path)
+        assert run(store, Write("a", 0, b"what it holds", 1)) == completed(1)
+        store.finish()
+        store = driver(tmp_path)  # another process has nothing of it in memory
+        disk.order("refuse read 5 a")
+        assert run(store, Read("a", 0, 100, 2)) == [ReadFailed(2, "a", DISK_ERROR)]
+        assert run(store, Read("a", 0, 100, 3)) == [ReadFailed(3, "a", DISK_ERROR)]
+        disk.order("allow read")
+        (read,) = run(store, Read("a", 0, 13, 4))
+        assert (read.token, read.data) == (4, b"what it holds")
+        assert run(store, Write("a", 13, b"!", 5)) == completed(5), "a failed read says nothing of writes"
+        store.finish()
+
+
 def test_a_new_file_fails_when_its_directory_cannot_be_synced(
     driver: Callable[[Path], RealStore], tmp_path: Path
 ) -> None:

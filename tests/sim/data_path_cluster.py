@@ -75,8 +75,10 @@ class FakeCluster:
 
     def __init__(self) -> None:
         self.listeners: dict[str, list[Callable[[int, int, bytes], None]]] = {}
+        self.arrivals: dict[str, list[Callable[[int, int, bytes], None]]] = {}
         self.network = SimpleNamespace(
-            when_sent=lambda kind, listener: self.listeners.setdefault(kind, []).append(listener)
+            when_sent=lambda kind, listener: self.listeners.setdefault(kind, []).append(listener),
+            when_received=lambda kind, listener: self.arrivals.setdefault(kind, []).append(listener),
         )
         self.hosts = [self._host(node) for node in (1, 2, 3, 4)]
         self.segments = CommittedSegments()
@@ -121,9 +123,15 @@ class FakeCluster:
         for listener in self.listeners[type(message).__name__]:
             listener(node, to, data)
 
+    def arrive(self, node: int, message: Message, to: int = 1) -> None:
+        """A message of another node arrives, which it sent before."""
+        data = encode_message(Envelope(1, node, node * 10, to, to * 10), message)
+        for listener in self.arrivals[type(message).__name__]:
+            listener(node, to, data)
+
     def write(self, node: int, acked: int, length: int = 0, state: int = WRITING) -> SimpleNamespace:
         """A node is the writer of t:1, and has acknowledged so much."""
-        writer = SimpleNamespace(acked=acked, length=length or acked, state=state, unsent=[], in_flight=[])
+        writer = SimpleNamespace(acked=acked, length=length or acked, state=state, unsent=[], in_flight=[], targets={})
         self.host(node).node.running.writers._writers[KEY] = writer
         self.path.after_turn(self.host(node))
         return writer

@@ -12,6 +12,7 @@ from data_path_cluster import (
     THREE,
     TWO,
     FakeCluster,
+    ack,
     block,
     changed_to,
     end_of,
@@ -31,8 +32,17 @@ from walrus.core.peer import ENTRY_NORMAL, Entry, Propose
 from walrus.core.raft.output import Role
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import (
+    GAP,
+    MOVED,
+    NO_SPACE,
+    REFUSED,
+    UNKNOWN,
+    AppendAck,
+    ForwardPuts,
+    PutsDone,
     Repair,
 )
+from walrus.core.segment.targets import Target
 from walrus.core.segment.writer import STOPPED
 from walrus.core.storage import blocks
 from walrus.core.storage.catalogue import Dropped
@@ -70,6 +80,29 @@ def test_while_a_set_change_may_be_proposed_both_sets_must_hold_what_is_acknowle
     cluster.send(1, Propose(1, encode(changed_to(ONE, THREE, FOUR))), 2)
     with pytest.raises(Violation, match=r"of \(\(1, 10\), \(3, 30\), \(4, 40\)\) only"):
         cluster.write(1, acked=2)
+
+
+def test_what_a_writer_counts_of_a_copy_is_durable_there(cluster: FakeCluster) -> None:
+    cluster.hold(2, 2)
+    writer = cluster.write(1, acked=0)
+    writer.targets[2] = target = Target(TWO, 1)
+    target.match = 2
+    cluster.arrive(2, ack(2))
+    cluster.path.after_turn(cluster.host(1))
+    target.match = 3
+    cluster.path.after_turn(cluster.host(1))
+    cluster.arrive(2, AppendAck(*KEY, 0, GAP, 3, 0, 1))
+    with pytest.raises(Violation, match="node 1 counts 3 records of t:1 on node 2, which durably holds 2"):
+        cluster.path.after_turn(cluster.host(1))
+
+
+def test_what_a_writer_that_is_behind_counts_is_no_longer_asked(cluster: FakeCluster) -> None:
+    writer = cluster.write(1, acked=0)
+    writer.targets[2] = target = Target(TWO, 1)
+    target.match = 2
+    cluster.commit(sealed(2, (ONE, THREE), OPEN, 0))
+    cluster.arrive(2, ack(2))
+    cluster.path.after_turn(cluster.host(1))
 
 
 def test_nothing_is_acknowledged_after_the_seal_was_proposed(cluster: FakeCluster) -> None:
@@ -212,6 +245,28 @@ def test_a_record_that_is_written_to_two_places_is_told(cluster: FakeCluster) ->
     again = Write("user_data/t:3.wal", 0, HEADER + blocks.encode_block(0, 0, 0, 0, [b"1"]), 1)
     with pytest.raises(Violation, match=r"node 2 writes b'1' to t:3 offset 0, and it was written to .* \(1, 1\)"):
         cluster.change(2, again)
+
+
+@pytest.mark.parametrize("status", [MOVED, REFUSED, NO_SPACE])
+def test_a_put_that_was_written_is_neither_given_back_nor_refused(cluster: FakeCluster, status: int) -> None:
+    cluster.hold(1, 2)
+    cluster.send(2, ForwardPuts(7, *KEY, [b"", b"1", b"2"]), 1)
+    cluster.send(1, PutsDone(7, 1, status), 2)
+    cluster.send(1, PutsDone(8, 1, UNKNOWN), 2)
+    with pytest.raises(Violation, match=r"node 1 (gives back|refuses).* b'1', which was written to t, .* \(1, 1\)"):
+        cluster.send(1, PutsDone(8, 1, status), 2)
+
+
+def test_what_was_given_back_is_written_elsewhere_only_and_what_was_refused_nowhere(cluster: FakeCluster) -> None:
+    cluster.send(2, ForwardPuts(7, *KEY, [b"x", b"y", b"z"]), 1)
+    for rid, status in ((7, MOVED), (8, MOVED), (9, REFUSED)):
+        cluster.send(1, PutsDone(rid, 1, status), 2)
+    moved, back, refused = (HEADER + blocks.encode_block(0, 0, 0, 0, [payload]) for payload in (b"x", b"y", b"z"))
+    cluster.change(2, Write("user_data/t:2.wal", 0, moved, 1))
+    with pytest.raises(Violation, match=r"writes b'y' to t:1 offset 0, of which the writer of segment 1 .* gives back"):
+        cluster.change(2, Write(PATH, 0, back, 1))
+    with pytest.raises(Violation, match=r"writes b'z' to t:3 offset 0, of which the writer of segment 1 .* refuses"):
+        cluster.change(2, Write("user_data/t:3.wal", 0, refused, 1))
 
 
 def test_when_a_writer_stops_nobody_is_left_waiting_for_it(cluster: FakeCluster) -> None:

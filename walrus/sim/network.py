@@ -47,7 +47,10 @@ class Watcher(Protocol):
 class _Link:
     """What is remembered of one direction between two nodes."""
 
-    __slots__ = ("arrived", "clogged", "cut", "last_arrival_ns", "numbers", "rng", "sender", "slower_ns", "to")
+    __slots__ = (
+        *("arrived", "clogged", "clogged_for", "cut", "last_arrival_ns", "numbers", "rng", "sender", "slower_ns"),
+        "to",
+    )
 
     def __init__(self, sender: int, to: int, rng: Rng) -> None:
         self.sender = sender
@@ -57,6 +60,7 @@ class _Link:
         self.numbers: dict[bytes, int] = {}  # messages sent, by tag
         self.cut = 0  # how many cuts it is in
         self.clogged = 0
+        self.clogged_for: Counter[bytes] = Counter()  # the same for messages of one kind only, by tag
         self.slower_ns = 0
         self.arrived = [0, 0]  # greatest serial number that came on each lane
 
@@ -89,7 +93,7 @@ class Network:
         self._arrivals: dict[int, list[Arrival]] = {}  # by serial number: who wants to hear of the message's arrival
         self._links: dict[tuple[int, int], _Link] = {}
         self._cuts: dict[int, list[tuple[int, int]]] = {}
-        self._clogs: dict[int, Pairs] = {}
+        self._clogs: dict[int, tuple[Pairs, bytes]] = {}  # links, and the tag of what is kept, empty for all
         self._slow: dict[int, tuple[Pairs, int]] = {}
         self._kept: list[_Copy] = []  # what clogged links hold
         self._lost: dict[Said, bool] = {}  # what filters lost, since ``on_repeat`` wants to know
@@ -129,21 +133,35 @@ class Network:
         if number in self._cuts and not self._cuts[number]:
             del self._cuts[number]
 
-    def clog(self, number: int, pairs: Pairs) -> None:
-        """Keep what is sent on these links until :meth:`unclog`."""
+    def clog(self, number: int, pairs: Pairs, kind: str = "") -> None:
+        """Keep what is sent on these links, or what of it is of one kind, until :meth:`unclog`."""
         self.unclog(number)
-        self._clogs[number] = pairs
+        tag = tag_of(kind) if kind else b""
+        self._clogs[number] = (pairs, tag)
+        self._count_clogs(pairs, tag, 1)
+
+    def _count_clogs(self, pairs: Pairs, tag: bytes, more: int) -> None:
         for pair in pairs:
-            self._link(*pair).clogged += 1
+            link = self._link(*pair)
+            if tag:
+                link.clogged_for[tag] += more
+            else:
+                link.clogged += more
+
+    def holds_back(self, number: int) -> bool:
+        """Whether a clog keeps something now."""
+        pairs, tag = self._clogs.get(number, ((), b""))
+        return any(
+            (copy[0].sender, copy[0].to) in pairs and tag in (b"", copy[1][TAG_AT:TAG_END]) for copy in self._kept
+        )
 
     def unclog(self, number: int) -> None:
         """Let what was kept arrive, in its order."""
-        for pair in self._clogs.pop(number, ()):
-            self._link(*pair).clogged -= 1
+        self._count_clogs(*self._clogs.pop(number, ((), b"")), -1)
         kept, self._kept = self._kept, []
         for copy in kept:
-            link = copy[0]
-            if link.clogged:
+            link, data = copy[:2]
+            if link.clogged or link.clogged_for[data[TAG_AT:TAG_END]]:
                 self._kept.append(copy)
             else:
                 delay = link.rng.randrange(*self.delay_ns) + link.slower_ns
@@ -229,7 +247,7 @@ class Network:
                 arrival = max(arrival, link.last_arrival_ns[urgent] + 1)
                 link.last_arrival_ns[urgent] = arrival
             copy = copies[position] if copies is not None else 0
-            if link.clogged:
+            if link.clogged or (link.clogged_for and link.clogged_for[tag]):
                 self._kept.append((link, data, copy, serial, urgent))
             else:
                 self._world.at(arrival, self._arrive, (link, data, copy, serial, urgent))

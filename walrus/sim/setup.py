@@ -12,7 +12,8 @@ _DRAIN_PER_MILLION = 120_000  # runs that wait until no delivery can be pending:
 _CORE_PER_MILLION = 350_000  # runs after whose faults only a quorum heals
 _LEAST_QUORUM_NODES = 3
 _SHRINKING_PER_MILLION = 400_000  # runs with retention, and as many with topics that come and go
-_HASTY_PER_MILLION = 200_000
+_HASTY_PER_MILLION = 250_000
+_LEAST_PATIENCE_PERCENT = 16  # hardly more than one heartbeat and its answer take where nothing is slow
 _SLOW_NETWORK_NS = 10 * MS
 _RESERVE_BYTES = 1000  # small enough to be used up
 _REWRITE_BYTES_MOST = 4000
@@ -58,7 +59,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     quicker: int = 1  # heartbeats, leases and elections are so many times quicker than by default
     beats_per_lease: int = _DEFAULT.lease_ns // _DEFAULT.heartbeat_interval_ns
     calm: int = 1  # clients pause so many times longer: more can happen to the nodes in as many steps
-    hasty: bool = False  # leaders wait for half a lease only, as if clocks were far off: fences alone keep records
+    hasty: bool = False  # leaders wait for a part of a lease only, as if clocks were far off: fences alone keep records
+    patience_percent: int = 50  # of a lease: how long hasty leaders wait
     broken: tuple[str, ...] = ()
     quiet_ns: tuple[tuple[int, int], ...] = ()
     snapshot_entries: int = 10_000
@@ -93,10 +95,14 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             room_needed_bytes=_ROOM_NEEDED_BYTES,
             heartbeat_interval_ns=_DEFAULT.lease_ns // self.quicker // self.beats_per_lease,
             lease_ns=_DEFAULT.lease_ns // self.quicker,
-            lease_margin_ns=(-_DEFAULT.lease_ns // 2 if self.hasty else _DEFAULT.lease_margin_ns) // self.quicker,
+            lease_margin_ns=(self._hasty_margin_ns if self.hasty else _DEFAULT.lease_margin_ns) // self.quicker,
             election_timeout_min_ns=_DEFAULT.election_timeout_min_ns // self.quicker,
             election_timeout_max_ns=_DEFAULT.election_timeout_max_ns // self.quicker,
         )
+
+    @property
+    def _hasty_margin_ns(self) -> int:
+        return -_DEFAULT.lease_ns * (100 - self.patience_percent) // 100
 
     @property
     def topic_names(self) -> list[str]:
@@ -132,7 +138,8 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
     snapshots, shrinking = rng.stream("snapshots"), rng.stream("topics that shrink")
-    hasty = rng.stream("hasty").chance(_HASTY_PER_MILLION)
+    haste = rng.stream("hasty")
+    hasty = haste.chance(_HASTY_PER_MILLION)
     network_most_ns = speeds.choice((100, 400, 3000, 15_000)) * US
     return Setup(
         nodes=options.nodes,
@@ -155,6 +162,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         beats_per_lease=rng.stream("beats").choice((10,) if hasty else (10, 10, 6, 4)),
         calm=rng.stream("calm").choice((1, 3, 6)),
         hasty=hasty,
+        patience_percent=50 if network_most_ns > _SLOW_NETWORK_NS else haste.choice((50, _LEAST_PATIENCE_PERCENT)),
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
         snapshot_entries=snapshots.choice((4, 10, 25, 60)),

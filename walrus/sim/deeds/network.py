@@ -58,15 +58,18 @@ class Mend(Deed, frozen=True, tag="mend"):
 
 
 class Clog(Deed, frozen=True, tag="clog"):
-    """What is sent on these links is kept until they are free again."""
+    """What is sent on these links is kept until they are free again: all of it, or messages of one kind, which the
+    others overtake.
+    """
 
     number: int
     pairs: Pairs
+    message: str = ""  # empty: of every kind
     kind: ClassVar[str] = "network"
 
     def apply(self, cluster: "Cluster") -> None:
         """Clog."""
-        cluster.network.clog(self.number, self.pairs)
+        cluster.network.clog(self.number, self.pairs, self.message)
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -79,7 +82,8 @@ class Clog(Deed, frozen=True, tag="clog"):
         return f"clog {self.number}"
 
     def __str__(self) -> str:
-        return f"links clogged ({self.number}): " + ", ".join(f"{a} -> {b}" for a, b in self.pairs)
+        links = ", ".join(f"{a} -> {b}" for a, b in self.pairs)
+        return f"links clogged{' for ' * bool(self.message)}{self.message} ({self.number}): {links}"
 
 
 class Unclog(Deed, frozen=True, tag="unclog"):

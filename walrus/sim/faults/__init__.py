@@ -15,6 +15,7 @@ from walrus.sim.faults.fault import Fault
 from walrus.sim.faults.flapping import Flapping
 from walrus.sim.faults.isolation import Isolation
 from walrus.sim.faults.late_join import LateJoin
+from walrus.sim.faults.late_messages import LateMessages
 from walrus.sim.faults.membership import MembershipChurn
 from walrus.sim.faults.messages import Delay, Drop, Duplicate
 from walrus.sim.faults.misdirected_write import MisdirectedWrite
@@ -67,6 +68,7 @@ KINDS: tuple[type[Fault], ...] = (
     FailedSync,
     DiskLoss,
     MembershipChurn,
+    LateMessages,
 )
 
 
