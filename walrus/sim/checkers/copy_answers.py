@@ -63,8 +63,9 @@ class CopyAnswers:
             raise Violation(f"fences: {what}, and its catalogue notes {copy.fence}")
         if reply.status == UNTRUSTED or copy.records == reply.length:
             return
-        if copy.records > reply.length and not copy.held and self._copies.was_hurt(member, key):
-            return  # it was lost before anybody was told of it
+        refilled = self._segments.count(key) >= 0  # the fence comes late: the segment is SEALED
+        if copy.records > reply.length and self._copies.was_hurt(member, key) and (refilled or not copy.held):
+            return  # it was lost, and before SEALED nobody had been told of it
         raise Violation(f"fences: {what} and holds {reply.length} records, and it durably holds {copy.records}")
 
     def _holds(self, member: tuple[int, int], message: Holding) -> None:

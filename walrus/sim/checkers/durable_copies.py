@@ -10,17 +10,21 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from walrus.core.actions import Change, Delete, Truncate, Write
+from walrus.core.actions import Change, Delete, Rename, Truncate, Write
 from walrus.core.peer import DECODE_ERRORS, Member
-from walrus.core.segment.replica import Key, segment_key
+from walrus.core.segment.replica import REFILL_SUFFIX, Key, segment_key
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, BlockInfo, block_at
 from walrus.core.storage.catalogue import (
+    CATALOGUE_NEW_PATH,
     CATALOGUE_PATH,
     Complete,
     Dropped,
+    Durable,
     Fenced,
     Held,
     Incomplete,
+    Record,
+    Whole,
     decode_record,
 )
 from walrus.core.storage.recordlog import HEADER_BYTES, RECORD_HEADER_BYTES, record_at
@@ -35,7 +39,7 @@ _NODE_AND_STORAGE: Final = struct.Struct("<12xIQ")  # in the header of a catalog
 class Copy:
     """One member's copy of a segment. ``ends`` has, for each block, the byte behind it and the records up to there."""
 
-    __slots__ = ("complete", "ends", "fence", "held", "version")
+    __slots__ = ("complete", "ends", "fence", "held", "mark", "version")
 
     def __init__(self) -> None:
         self.ends: list[tuple[int, int]] = []
@@ -43,6 +47,24 @@ class Copy:
         self.held = False  # the catalogue notes the copy
         self.version = 0  # of the replica set under which it was taken on, says the catalogue
         self.complete = False
+        self.mark = 0  # so many of its records are durable, says the catalogue
+
+    def note(self, record: Record) -> None:
+        """The catalogue says this of the copy, which is no giving up."""
+        match record:
+            case Held():
+                self.held, self.version = True, max(self.version, record.version)
+            case Fenced():
+                self.fence = max(self.fence, record.epoch)
+            case Durable():
+                self.mark = record.length
+            case Complete():
+                self.complete, self.mark = True, record.count
+            case Incomplete():
+                self.complete, self.mark = False, 0
+            case Whole():
+                self.held, self.version, self.fence = record.held, record.version, record.epoch
+                self.complete, self.mark = record.complete, record.length
 
     @property
     def records(self) -> int:
@@ -85,6 +107,8 @@ class DurableCopies:
         self.storage: dict[int, int] = {}  # node -> the disk it has, as its catalogue says
         self._cluster = cluster
         self._copies: dict[Member, dict[Key, Copy]] = {}
+        self._catalogues: dict[int, Write] = {}  # node -> a new one, that is not yet in the place of the other
+        self._refills: dict[tuple[Member, Key], Copy] = {}  # files that will take the place of damaged ones
         for host in cluster.hosts:
             host.disk.when_changed(partial(self.changed, host.node_id))
 
@@ -104,22 +128,45 @@ class DurableCopies:
 
     def changed(self, node: int, change: Change) -> None:
         """A disk carried out a change that a process asked for."""
-        if change.path == CATALOGUE_PATH:
-            if isinstance(change, Write):
-                self._noted(node, change)
+        if change.path in (CATALOGUE_PATH, CATALOGUE_NEW_PATH):
+            self._catalogue_changed(node, change)
             return
-        key = segment_key(change.path)
+        key = segment_key(change.path.removesuffix(REFILL_SUFFIX))
         if key is None:
             return
         member = (node, self.storage.get(node, 0))
         copy = self._copies.setdefault(member, {}).setdefault(key, Copy())
-        if isinstance(change, Write):
+        if change.path.endswith(REFILL_SUFFIX):
+            self._refill_changed(member, key, copy, change)
+        elif isinstance(change, Write):
             self._written(member, key, copy, change)
         elif isinstance(change, Truncate):
             self._cut(member, key, copy, change.size)
         elif isinstance(change, Delete):
             self._give_up(member, key, copy)
             copy.ends.clear()
+
+    def _catalogue_changed(self, node: int, change: Change) -> None:
+        if isinstance(change, Write):
+            if change.path == CATALOGUE_PATH:
+                self._noted(node, change)
+            else:
+                self._catalogues[node] = change
+        elif isinstance(change, Rename):
+            self._noted(node, self._catalogues.pop(node))
+
+    def _refill_changed(self, member: Member, key: Key, copy: Copy, change: Change) -> None:
+        """What takes the place of a damaged file counts from when it does."""
+        refill = self._refills.setdefault((member, key), Copy())
+        if isinstance(change, Write):
+            self._written(member, key, refill, change)
+        elif isinstance(change, Rename):
+            before, copy.ends = copy.records, self._refills.pop((member, key)).ends
+            if copy.records < before:
+                for reader in self.readers:
+                    reader.shrunk(member, key, copy, before)
+        else:
+            del self._refills[member, key]
 
     def _written(self, member: Member, key: Key, copy: Copy, write: Write) -> None:
         if write.offset < copy.size_bytes:
@@ -158,7 +205,7 @@ class DurableCopies:
         for reader in self.readers:
             reader.given_up(member, key, copy)
         copy.held = copy.complete = False
-        copy.version = 0
+        copy.version = copy.mark = 0
 
     def _noted(self, node: int, write: Write) -> None:
         position = 0
@@ -177,15 +224,13 @@ class DurableCopies:
                 raise Violation(f"copies: node {node} notes what it cannot read again: {error}") from error
             key = (record.topic, record.segment)
             copy = self._copies.setdefault(member, {}).setdefault(key, Copy())
-            if isinstance(record, Held):
-                copy.held, copy.version = True, max(copy.version, record.version)
-            elif isinstance(record, Fenced):
-                copy.fence = max(copy.fence, record.epoch)
-            elif isinstance(record, Complete):
-                copy.complete = True
-            elif isinstance(record, Incomplete):
-                copy.complete = False
-            elif isinstance(record, Dropped):
+            if isinstance(record, Dropped):
                 self._give_up(member, key, copy)
+            copy.note(record)
+            if isinstance(record, Durable) and 0 < copy.records < copy.mark:  # none: its file was removed meanwhile
+                raise Violation(
+                    f"copies: the catalogue of node {node} says that {copy.mark} records of {key[0]}:{key[1]} are "
+                    f"durable, and {copy.records} are"
+                )
             for reader in self.readers:
                 reader.noted(member, key, copy)

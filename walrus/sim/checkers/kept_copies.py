@@ -2,6 +2,7 @@
 
 - down to the count, where the segment is SEALED, or to be filled again, where it was also found damaged;
 - where the segment is gone (deleted, or removed by retention);
+- never below the length that its catalogue notes as durable: a lower one is noted first;
 - where a replica set no longer names the member: never one older than that under which the copy was taken on, and not
   while the member is fenced in a segment that is not SEALED.
 """
@@ -24,6 +25,11 @@ class KeptCopies(Reader):
 
     def shrunk(self, member: Member, key: Key, copy: Copy, before: int) -> None:
         """A copy has fewer records."""
+        if copy.mark > copy.records:
+            raise Violation(
+                f"copies are kept: node {member[0]} cuts its copy of {key[0]}:{key[1]} from {before} to {copy.records} "
+                f"records, and its catalogue says that {copy.mark} are durable"
+            )
         if self._segments.is_gone(key):
             return
         segment = self._segments.segment(key)
