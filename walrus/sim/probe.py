@@ -7,7 +7,7 @@ Nodes without the part that is asked for (the small ones of the tests) yield Non
 from typing import TYPE_CHECKING, Any, Protocol
 
 from walrus.core.peer import Entry
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER, Role
 from walrus.core.report import report as tell
 from walrus.core.segment.writer import PROPOSED
 
@@ -285,4 +285,4 @@ def waits_for_when_leaving(host: "Host") -> list[int]:
 def leads(host: "Host") -> bool:
     """Whether the host leads Raft, as far as it knows."""
     view = raft(host)
-    return view is not None and view.role is Role.LEADER
+    return view is not None and view.role is LEADER

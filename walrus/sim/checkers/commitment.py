@@ -7,7 +7,7 @@ takes for durable in its own log is on its disk.
 """
 
 from walrus.core.raft.membership import Membership
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.core.storage.journal import JOURNAL_PATH
 from walrus.sim import probe
 from walrus.sim.checkers.stable_storage import StableStorage
@@ -51,7 +51,7 @@ class Commitment:
         if durable != seen.durable[0] or raft.log.term(durable) != seen.durable[1]:
             self._check_durable(host, raft)
             seen.durable = (durable, raft.log.term(durable) or 0)
-        if raft.role is Role.LEADER:
+        if raft.role is LEADER:
             if raft.commit_index > seen.commit and seen.leads == raft.term:
                 self._check_commit(host, raft, seen.membership)
             seen.leads = raft.term

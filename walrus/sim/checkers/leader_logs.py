@@ -2,7 +2,7 @@
 since it only appends (Ongaro's dissertation, figure 3.2: leader append-only).
 """
 
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.sim import probe
 from walrus.sim.host import Host
 from walrus.sim.probe import RaftView
@@ -38,7 +38,7 @@ class LeaderLogs:
     def after_turn(self, host: Host) -> None:
         """A node that leads: it has what it had, and more."""
         raft = probe.raft(host)
-        if raft is None or raft.role is not Role.LEADER:
+        if raft is None or raft.role is not LEADER:
             return
         led = self.led.get(raft.term)
         if led is None or led.node != host.node_id or led.life != host.life:

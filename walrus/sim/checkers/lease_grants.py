@@ -15,7 +15,7 @@ from walrus.core.metadata.commands import BeginSealing, decode
 from walrus.core.metadata.state import Segment
 from walrus.core.peer import ENTRY_NORMAL, Heartbeat, HeartbeatReply, TimeoutNow
 from walrus.core.raft.membership import MemberInfo
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.sim import probe
 from walrus.sim.checkers.opened import body, opened
 from walrus.sim.checkers.stable_storage import Member
@@ -85,7 +85,7 @@ class LeaseGrants:
 
     def now_leading(self, host: Host, raft: RaftView) -> Leading | None:
         """What is known of a node in its present term, if it leads."""
-        if raft.role is not Role.LEADER:
+        if raft.role is not LEADER:
             return None
         found = self.leading.get(host.node_id)
         if found is None or found.term != raft.term or found.life != host.life:

@@ -7,7 +7,7 @@ decided against it.
 """
 
 from walrus.core.peer import Heartbeat, HeartbeatReply
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.sim import probe
 from walrus.sim.checkers.lease_grants import LONG_AGO_NS, LeaseGrants
 from walrus.sim.checkers.opened import body, opened
@@ -97,7 +97,7 @@ class LeaseHolding:
         """More than heartbeats confirmed: only a leader may have as much."""
         lease_ns = host.config.lease_ns
         leading = self._grants.now_leading(host, raft)
-        if raft.role is Role.LEADER and leading is not None:
+        if raft.role is LEADER and leading is not None:
             if raft.log.term(raft.applied_index) != raft.term:
                 raise Violation(
                     f"leases: node {host.node_id} leads in term {raft.term} and takes a lease of its own for given, "

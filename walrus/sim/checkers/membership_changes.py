@@ -7,7 +7,7 @@ took it in. The newest configuration in its log is the one that a node goes by, 
 
 from walrus.core.peer import ENTRY_CONFIG
 from walrus.core.raft.membership import Membership
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.core.storage.journal import JOURNAL_PATH
 from walrus.sim import probe
 from walrus.sim.checkers.stable_storage import Member, StableStorage, recovered
@@ -43,7 +43,7 @@ class MembershipChanges:
                 f"{raft.membership.learners}, but the newest configuration in its log, entry {found[0]}, has "
                 f"{found[1].voters} and {found[1].learners}"
             )
-        if raft.role is Role.LEADER:
+        if raft.role is LEADER:
             self._look(host, raft)
 
     def on_crash(self, host: Host) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import AnyCommand, decode
 from walrus.core.peer import ENTRY_NORMAL, Propose
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.sim import probe
 from walrus.sim.host import Host
 
@@ -36,7 +36,7 @@ class ProposedCommands:
     def after_turn(self, host: Host) -> None:
         """Look at what a leader has put into its log."""
         raft = probe.raft(host)
-        if raft is None or raft.role is not Role.LEADER:
+        if raft is None or raft.role is not LEADER:
             return
         life, term, seen = self._looked.get(host.node_id, (0, 0, 0))
         last = raft.log.last_index

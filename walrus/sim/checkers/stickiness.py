@@ -10,7 +10,7 @@ a node speaks when it is asked.
 """
 
 from walrus.core.peer import AppendEntries, Heartbeat, RequestVote, VoteReply
-from walrus.core.raft.output import Role
+from walrus.core.raft.output import LEADER
 from walrus.sim import probe
 from walrus.sim.checkers.lease_holding import LeaseHolding
 from walrus.sim.checkers.opened import body, opened
@@ -111,7 +111,7 @@ class Stickiness:
 
     def _check_refusal(self, host: Host, to: int, message: VoteReply) -> None:
         raft = probe.raft(host)
-        if raft is None or raft.role is Role.LEADER or host.stood_still_ns or host.clock.jumped_ns():
+        if raft is None or raft.role is LEADER or host.stood_still_ns or host.clock.jumped_ns():
             return
         life, began_ns = self._life.get(host.node_id, (0, 0))
         heard_ns = max(self._heard_ns.get(host.node_id, began_ns), began_ns)

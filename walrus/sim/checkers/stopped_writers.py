@@ -23,6 +23,8 @@ class StoppedWriters:
     def look(self, host: Host, writers: "dict[Key, SegmentWriter]") -> None:
         """Has a writer of this node stopped?"""
         known = self._writing.setdefault(host.node_id, {})
+        if not known and not writers:
+            return
         for key, writer in writers.items():
             if writer.state != STOPPED:
                 known[key] = host.life
