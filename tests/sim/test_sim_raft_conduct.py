@@ -91,7 +91,11 @@ class Node:
         self.paused = False
         self.clock = SimpleNamespace(jumped_ns=lambda: 0)
         self.config = SimpleNamespace(
-            lease_ns=LEASE_NS, lease_margin_ns=MARGIN_NS, election_timeout_min_ns=PROMISE_NS, node_id=number
+            lease_ns=LEASE_NS,
+            lease_margin_ns=MARGIN_NS,
+            election_timeout_min_ns=PROMISE_NS,
+            node_id=number,
+            heartbeat_interval_ns=40 * MS,
         )
         self.disk = SimpleNamespace(files={}, damage=SimpleNamespace(hurt={}))
         self.raft = SimpleNamespace(
@@ -800,14 +804,20 @@ def test_a_leader_goes_on_where_the_follower_is() -> None:
 
 def test_a_follower_that_lacks_entries_is_sent_something() -> None:
     stage = caring()
-    for seq in range(1, 30):
+    for seq in range(1, 100):
+        stage.time(1)  # as if all had waited somewhere
+        stage.goes(2, 1, HeartbeatReply(2, seq, 0))
+    for seq in range(100, 132):
         if seq % 10 == 0:
             stage.goes(1, 2, AppendEntries(2, 1, 1, [], 0))
+        stage.time(40)
         stage.goes(2, 1, HeartbeatReply(2, seq, 0))
-    for seq in range(30, 32):
+    for seq in range(132, 142):
+        stage.time(40)
         stage.goes(2, 1, HeartbeatReply(2, seq, 0))
+    stage.time(40)
     with pytest.raises(Violation, match="node 2 has entries up to 1, node 1, which leads in term 2, up to 2"):
-        stage.goes(2, 1, HeartbeatReply(2, 32, 0))
+        stage.goes(2, 1, HeartbeatReply(2, 142, 0))
 
 
 def test_a_follower_that_lacks_nothing_or_does_not_answer_need_not_be_sent_anything() -> None:
@@ -816,4 +826,5 @@ def test_a_follower_that_lacks_nothing_or_does_not_answer_need_not_be_sent_anyth
         stage.goes(2, 1, HeartbeatReply(2, 1, 0))
     stage.host(2).has(1, 2, term=2)
     for seq in range(2, 30):
+        stage.time(40)
         stage.goes(2, 1, HeartbeatReply(2, seq, 0))

@@ -6,7 +6,7 @@ from walrus.sim.checkers.deletions import check_deletions
 from walrus.sim.checkers.departures import Departures
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.meters import Meters
-from walrus.sim.checkers.raft_conduct import raft_conduct
+from walrus.sim.checkers.raft_conduct import RaftConduct
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
 from walrus.sim.checkers.records import check_records
@@ -26,7 +26,7 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     state = ReplicatedState(SealedCounts(), leases, cursors, stops)
     logs, meters = RaftLogs(Removals(cluster)), Meters(cluster, history)
     return [
-        *raft_conduct(cluster), Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), meters,
+        RaftConduct(cluster), Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), meters,
     ]  # fmt: skip
 
 

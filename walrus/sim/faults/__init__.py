@@ -31,6 +31,7 @@ from walrus.sim.faults.shutdown import Shutdown
 from walrus.sim.faults.slow_disk import SlowDisk
 from walrus.sim.faults.slow_links import SlowLinks
 from walrus.sim.faults.torn_write import TornWrite
+from walrus.sim.faults.unlucky_kinds import UnluckyKinds
 from walrus.sim.faults.wrong_calendar import WrongCalendar
 
 KINDS: tuple[type[Fault], ...] = (
@@ -67,6 +68,7 @@ KINDS: tuple[type[Fault], ...] = (
     FailedSync,
     DiskLoss,
     MembershipChurn,
+    UnluckyKinds,
 )
 
 
