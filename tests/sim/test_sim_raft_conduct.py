@@ -651,8 +651,8 @@ def test_recoverers_read_without_a_lease() -> None:
 
 def sticking() -> tuple[Stage, Stickiness]:
     """Node 2 has just answered node 1, the leader of term 2."""
-    stage, _, holding = leased()
-    checker = Stickiness(stage, StableStorage(), holding)  # type: ignore[arg-type]
+    stage, grants, holding = leased()
+    checker = Stickiness(stage, StableStorage(), grants, holding)  # type: ignore[arg-type]
     for node in stage.hosts.values():
         node.writes(1, 2, term=2, vote=1)
         node.has(1, 2, term=2)
@@ -727,6 +727,16 @@ def test_these_are_reasons_to_refuse_a_vote() -> None:
     refusing(RequestVote(3, 1, 2, True, False))  # a shorter log
     refusing(RequestVote(3, 9, 1, True, False))  # an older one
     refusing(RequestVote(2, 2, 2, True, False))  # a past term
+
+
+def test_who_may_just_have_won_an_election_hears_a_leader() -> None:
+    stage, checker = sticking()
+    stage.time(300)
+    stage.comes(1, 2, VoteReply(2, True, False))
+    stage.time(100)
+    checker.after_turn(stage.host(2))  # type: ignore[arg-type]
+    stage.comes(3, 2, RequestVote(3, 2, 2, True, False))
+    stage.goes(2, 3, VoteReply(2, False, True))
 
 
 def test_a_leader_of_a_past_term_is_told() -> None:

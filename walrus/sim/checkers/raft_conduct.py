@@ -32,7 +32,7 @@ class RaftConduct:
         storage, leaders = StableStorage(), LeaderLogs()
         grants = LeaseGrants(cluster)
         holding = LeaseHolding(cluster, grants)
-        self._stickiness = Stickiness(cluster, storage, holding)
+        self._stickiness = Stickiness(cluster, storage, grants, holding)
         self._of_logs = (leaders, Commitment(cluster, storage), MembershipChanges(cluster, storage), grants)
         self._of_messages = (grants, holding, self._stickiness)
         self._seen: dict[int, tuple[RaftView, tuple[object, ...]]] = {}

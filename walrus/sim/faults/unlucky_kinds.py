@@ -16,8 +16,8 @@ _LATE: Final = "late"
 
 
 class UnluckyKinds(Fault):
-    """For a stretch of time most messages of one kind or two are lost, or come twice, or late: between all nodes, or to
-    and from one.
+    """For a stretch of time many messages of a few kinds are lost, or come twice, or late: between all nodes, or to and
+    from one.
 
     It bites where meanwhile or soon after a leader is elected, a segment recovered, or a node loses its lease or leaves
     a request unanswered.
@@ -28,7 +28,7 @@ class UnluckyKinds(Fault):
     def __init__(self, cluster: Cluster, rng: Rng) -> None:
         super().__init__(cluster, rng)
         kinds = sorted(TAGS)
-        self.kinds = tuple(dict.fromkeys((rng.choice(kinds), rng.choice(kinds))))
+        self.kinds = tuple(dict.fromkeys(rng.choice(kinds) for _ in range(rng.choice((1, 2, 4, 8)))))
         self.manner = rng.choice((_LOSE, _LOSE, _REPEAT, _LATE))
         self.per_million = rng.choice((300_000, 700_000, 1_000_000))
         self.lasts_ns = rng.choice((50, 500, 1500)) * MS
