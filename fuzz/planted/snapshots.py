@@ -26,15 +26,16 @@ BUGS = (
     Bug(
         "replayed-configuration",
         10,
-        "A node that starts from a snapshot takes an older configuration from the log for the newest.",
+        # Not the other way round: what stands in the log at or below a snapshot that belongs to it is never newer than
+        # the snapshot's own, and the last of it is the same.
+        "A node that starts from a snapshot goes by its configuration, although the log behind it has a newer one.",
         "research note",
         True,
         (
-            Edit(RaftState.__init__, " and entry.index > self.commit_index", ""),
             Edit(
                 RaftState.__init__,
-                "        self._history.begin_at(snapshot.index, snapshot.membership)\n",
-                "        self._history.begin_at(0, snapshot.membership)\n",
+                "entry.kind == ENTRY_CONFIG and entry.index > self.commit_index",
+                "entry.kind == ENTRY_CONFIG and snapshot is None",
             ),
         ),
     ),

@@ -37,11 +37,11 @@ def taken(index: int) -> RaftSnapshot:
 
 
 def restarted() -> Raft:
-    """Node 2 comes back with a snapshot and two entries from before it, of which one is an older configuration."""
-    entries = [config_entry(3, 1, (1,)), normal(4, 1)]
+    """Node 2 comes back with a snapshot, the last entry that it includes, and a newer configuration behind it."""
+    entries = [normal(4, 1), config_entry(5, 1, (1, 2, 3))]
     return Raft(
         2, storage_of(2), settings(2), random.Random(2),
-        hard_state=HardState(1, 0), entries=entries, now_ns=0, snapshot=taken(4), base=(2, 1),
+        hard_state=HardState(1, 0), entries=entries, now_ns=0, snapshot=taken(4), base=(3, 1),
     )  # fmt: skip
 
 
@@ -74,8 +74,8 @@ def a_follower_has_lost_what_it_had_of_a_snapshot() -> object:
     return pieces(machine, 3, SnapshotReply(2, 6, SUM, 0, False))
 
 
-@shows("replayed-configuration", sound=(1, 2), broken=(1,))
-def a_node_comes_back_whose_log_holds_a_configuration_older_than_its_snapshot() -> object:
+@shows("replayed-configuration", sound=(1, 2, 3), broken=(1, 2))
+def a_node_comes_back_whose_log_holds_a_configuration_newer_than_its_snapshot() -> object:
     return restarted().voters
 
 

@@ -91,7 +91,11 @@ class Node:
         self.paused = False
         self.clock = SimpleNamespace(jumped_ns=lambda: 0)
         self.config = SimpleNamespace(
-            lease_ns=LEASE_NS, lease_margin_ns=MARGIN_NS, election_timeout_min_ns=PROMISE_NS, node_id=number
+            lease_ns=LEASE_NS,
+            lease_margin_ns=MARGIN_NS,
+            election_timeout_min_ns=PROMISE_NS,
+            node_id=number,
+            heartbeat_interval_ns=40 * MS,
         )
         self.disk = SimpleNamespace(files={}, damage=SimpleNamespace(hurt={}))
         self.raft = SimpleNamespace(
@@ -647,8 +651,8 @@ def test_recoverers_read_without_a_lease() -> None:
 
 def sticking() -> tuple[Stage, Stickiness]:
     """Node 2 has just answered node 1, the leader of term 2."""
-    stage, _, holding = leased()
-    checker = Stickiness(stage, StableStorage(), holding)  # type: ignore[arg-type]
+    stage, grants, holding = leased()
+    checker = Stickiness(stage, StableStorage(), grants, holding)  # type: ignore[arg-type]
     for node in stage.hosts.values():
         node.writes(1, 2, term=2, vote=1)
         node.has(1, 2, term=2)
@@ -723,6 +727,16 @@ def test_these_are_reasons_to_refuse_a_vote() -> None:
     refusing(RequestVote(3, 1, 2, True, False))  # a shorter log
     refusing(RequestVote(3, 9, 1, True, False))  # an older one
     refusing(RequestVote(2, 2, 2, True, False))  # a past term
+
+
+def test_who_may_just_have_won_an_election_hears_a_leader() -> None:
+    stage, checker = sticking()
+    stage.time(300)
+    stage.comes(1, 2, VoteReply(2, True, False))
+    stage.time(100)
+    checker.after_turn(stage.host(2))  # type: ignore[arg-type]
+    stage.comes(3, 2, RequestVote(3, 2, 2, True, False))
+    stage.goes(2, 3, VoteReply(2, False, True))
 
 
 def test_a_leader_of_a_past_term_is_told() -> None:
@@ -800,14 +814,20 @@ def test_a_leader_goes_on_where_the_follower_is() -> None:
 
 def test_a_follower_that_lacks_entries_is_sent_something() -> None:
     stage = caring()
-    for seq in range(1, 30):
+    for seq in range(1, 100):
+        stage.time(1)  # as if all had waited somewhere
+        stage.goes(2, 1, HeartbeatReply(2, seq, 0))
+    for seq in range(100, 132):
         if seq % 10 == 0:
             stage.goes(1, 2, AppendEntries(2, 1, 1, [], 0))
+        stage.time(40)
         stage.goes(2, 1, HeartbeatReply(2, seq, 0))
-    for seq in range(30, 32):
+    for seq in range(132, 142):
+        stage.time(40)
         stage.goes(2, 1, HeartbeatReply(2, seq, 0))
+    stage.time(40)
     with pytest.raises(Violation, match="node 2 has entries up to 1, node 1, which leads in term 2, up to 2"):
-        stage.goes(2, 1, HeartbeatReply(2, 32, 0))
+        stage.goes(2, 1, HeartbeatReply(2, 142, 0))
 
 
 def test_a_follower_that_lacks_nothing_or_does_not_answer_need_not_be_sent_anything() -> None:
@@ -816,4 +836,5 @@ def test_a_follower_that_lacks_nothing_or_does_not_answer_need_not_be_sent_anyth
         stage.goes(2, 1, HeartbeatReply(2, 1, 0))
     stage.host(2).has(1, 2, term=2)
     for seq in range(2, 30):
+        stage.time(40)
         stage.goes(2, 1, HeartbeatReply(2, seq, 0))

@@ -80,6 +80,7 @@ class Network:
         self.hosts: dict[int, Host] = {}
         self.addresses: dict[str, Host] = {}
         self.filters: list[Filter] = []
+        self.kind_filters: dict[bytes, Filter] = {}  # by tag: sees the messages of one kind
         self.tap: Callable[[int, int, bytes], None] | None = None  # sees (sender, recipient, bytes) of each message
         self.on_fate: Callable[[MessageFate], None] | None = None  # hears what filters did
         self.watcher: Watcher | None = None
@@ -200,6 +201,7 @@ class Network:
         for number in list(self._slow):
             self.speed_up(number)
         self.filters.clear()
+        self.kind_filters.clear()
         self._plans.clear()
         self._arrivals.clear()
         self.on_repeat = None
@@ -235,7 +237,7 @@ class Network:
             if self.watcher is not None:
                 self.watcher.ended(self.watcher.sent(link.sender, link.to, data, _ON_TIME)[0], "cut")
             return
-        if self.filters or self._plans:
+        if self.filters or self._plans or tag in self.kind_filters:
             extras = self._fate(link, tag, number, data)
         copies = self.watcher.sent(link.sender, link.to, data, extras) if self.watcher is not None else None
         least, most = self.delay_ns
@@ -290,6 +292,8 @@ class Network:
         extras = _ON_TIME
         for transform in self.filters:
             extras = transform(sender, to, extras)
+        if tag in self.kind_filters:
+            extras = self.kind_filters[tag](sender, to, extras)
         if extras is not _ON_TIME:
             if not extras and self.on_repeat is not None:
                 self._lost[sender, to, data[SAID_AT:SAID_END]] = True

@@ -34,6 +34,10 @@ class LogView(Protocol):
         """Index of the last entry, durable or not."""
 
     @property
+    def last_term(self) -> int:
+        """Its term."""
+
+    @property
     def snapshot_index(self) -> int:
         """The entries up to this index are not held."""
 

@@ -14,7 +14,7 @@ from walrus.sim.checkers.last_copies import LastCopies
 from walrus.sim.checkers.leases import Leases
 from walrus.sim.checkers.lost_copies import LostCopies
 from walrus.sim.checkers.meters import Meters
-from walrus.sim.checkers.raft_conduct import raft_conduct
+from walrus.sim.checkers.raft_conduct import RaftConduct
 from walrus.sim.checkers.raft_logs import RaftLogs
 from walrus.sim.checkers.reads import check_reads
 from walrus.sim.checkers.records import check_records
@@ -40,7 +40,7 @@ def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     clients: list[Checker] = [puts, ends, Settled(cluster, commands)]
     copies: list[Checker] = [ReplicaPrefixes(), LostCopies(), LastCopies(cluster)]
     return [
-        *raft_conduct(cluster), Departures(), logs, path, *clients, state, leases, cursors, stops, *copies,
+        RaftConduct(cluster), Departures(), logs, path, *clients, state, leases, cursors, stops, *copies,
         Meters(cluster, history),
     ]  # fmt: skip
 

@@ -58,9 +58,6 @@ class Commitment:
         seen.commit = raft.commit_index
         seen.membership = raft.membership
 
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
-
     def _check_durable(self, host: Host, raft: RaftView) -> None:
         """``persisted_index`` moved."""
         index = raft.persisted_index
@@ -82,9 +79,11 @@ class Commitment:
                 f"commitment: node {host.node_id} leads in term {raft.term} and commits entry {index} of term {term}"
             )
         # In one turn it may have committed first, and then begun another configuration.
-        held = [self._held_by(index, term, membership) for membership in (raft.membership, before)]
-        if not any(2 * len(having) > len(voters) for having, voters in held):
-            having, voters = held[0]
+        having, voters = self._held_by(index, term, raft.membership)
+        if 2 * len(having) > len(voters):
+            return
+        earlier, others = self._held_by(index, term, before)
+        if 2 * len(earlier) <= len(others):
             raise Violation(
                 f"commitment: node {host.node_id} commits entry {index} of its term {term}, and of the voters "
                 f"{voters} only {having} ever held it"

@@ -51,9 +51,6 @@ class LeaderLogs:
         else:
             led.last_index = raft.log.last_index
 
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
-
     def first_index(self, term: int) -> int:
         """Index of the first entry of its own term in the log of that term's leader."""
         led = self.led[term]

@@ -32,25 +32,15 @@ class Leading:
     """What a leader has said and heard in its term."""
 
     __slots__ = (
-        "acks",
-        "elected_ns",
-        "handed_over",
-        "heard_ns",
-        "life",
-        "looked_at",
-        "quorum_ns",
-        "round_due",
-        "scanned",
-        "sealings",
-        "sent_ns",
-        "seq",
-        "term",
-    )  # fmt: skip
+        *("acks", "alone", "elected_ns", "handed_over", "heard_ns", "life", "quorum_ns", "round_due", "scanned"),
+        *("sealings", "sent_ns", "seq", "term"),
+    )
 
     def __init__(self, host: Host, term: int) -> None:
         self.life = host.life
         self.term = term
         self.elected_ns = host.now_ns()
+        self.alone = False  # the only voter, as of the last look
         self.seq = 0  # of the newest round
         self.sent_ns: dict[int, int] = {}  # round -> when it was sent
         self.acks: dict[Member, int] = {}  # newest round that it answered
@@ -60,6 +50,12 @@ class Leading:
         self.round_due = False  # a round began since the last look at who is given up
         self.scanned = 0  # entries up to here were looked at
         self.sealings: dict[int, list[tuple[int, str, Segment]]] = {}  # writer's node -> index, topic, segment
+
+    def look_around(self, host: Host, raft: RaftView) -> None:
+        """Whoever is the only voter, or was until just now, needs no answer; its rounds may leave no messages."""
+        was_alone, self.alone = self.alone, raft.membership.voters == (host.node_id,)
+        if was_alone or self.alone:
+            self.quorum_ns = host.now_ns()
 
     def count(self, node: int, members: Iterable[MemberInfo]) -> None:
         """Which round has a quorum of these voters answered?"""
@@ -103,6 +99,7 @@ class LeaseGrants:
         if raft is None or leading is None or message.term != leading.term:
             return
         now_ns = host.now_ns()
+        leading.look_around(host, raft)
         if message.seq > leading.seq:
             leading.seq = message.seq
             leading.sent_ns[message.seq] = now_ns
@@ -142,7 +139,7 @@ class LeaseGrants:
 
     def _check_quorum(self, host: Host, raft: RaftView, leading: Leading, to: int, now_ns: int) -> None:
         lease_ns = host.config.lease_ns
-        if now_ns < leading.quorum_ns + lease_ns or raft.membership.voters == (host.node_id,):
+        if now_ns < leading.quorum_ns + lease_ns:
             return
         leading.count(host.node_id, raft.membership.members)
         if now_ns >= leading.quorum_ns + lease_ns:
@@ -187,6 +184,7 @@ class LeaseGrants:
         leading = self.now_leading(host, raft) if raft is not None else None
         if raft is None or leading is None:
             return
+        leading.look_around(host, raft)
         if raft.log.last_index != leading.scanned:
             self._scan(host, raft, leading)
         if leading.round_due:
@@ -194,9 +192,6 @@ class LeaseGrants:
             for member in raft.membership.members:
                 if member.node != host.node_id and probe.gives_up(host, member.node):
                     self._check_given_up(host, leading, member)
-
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
 
     def _check_given_up(self, host: Host, leading: Leading, member: MemberInfo) -> None:
         hold_ns = host.config.lease_ns + host.config.lease_margin_ns

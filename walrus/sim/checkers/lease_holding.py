@@ -18,6 +18,7 @@ from walrus.sim.probe import RaftView
 from walrus.sim.world import MS, Violation
 
 _KEPT = 600
+_NEVER_NS = -1  # the end of a lease that there never was
 
 
 class _Held:
@@ -84,14 +85,11 @@ class LeaseHolding:
             return
         self._looked[host.node_id] = until_ns
         held, raft = self._of(host), probe.raft(host)
-        if until_ns <= held.until_ns or raft is None:
+        if until_ns <= max(held.until_ns, _NEVER_NS) or raft is None:
             return
         held.until_ns = until_ns
         if until_ns > held.confirmed_ns + host.config.lease_ns:
             self._check_leader(host, raft, held, until_ns)
-
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
 
     def _check_leader(self, host: Host, raft: RaftView, held: _Held, until_ns: int) -> None:
         """More than heartbeats confirmed: only a leader may have as much."""
@@ -103,8 +101,7 @@ class LeaseHolding:
                     f"leases: node {host.node_id} leads in term {raft.term} and takes a lease of its own for given, "
                     "with no entry of its term applied"
                 )
-            if raft.membership.voters == (host.node_id,):
-                return
+            leading.look_around(host, raft)
             leading.count(host.node_id, raft.membership.members)
             if until_ns <= leading.quorum_ns + lease_ns:
                 return

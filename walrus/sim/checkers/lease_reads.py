@@ -43,12 +43,6 @@ class LeaseReads:
         network.when_sent("ReadBlocksReply", self._answers)
         network.when_sent("GetDone", self._answers)
 
-    def after_turn(self, host: Host) -> None:
-        """Nothing: messages are looked at."""
-
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
-
     def _is_asked(self, sender: int, to: int, data: bytes) -> None:
         message = body(data)
         assert isinstance(message, ReadBlocks | ForwardGet)

@@ -46,9 +46,6 @@ class MembershipChanges:
         if raft.role is LEADER:
             self._look(host, raft)
 
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
-
     def _look(self, host: Host, raft: RaftView) -> None:
         """What a leader appended since the last look."""
         looked = self._looked.get(host.node_id, (0, 0))

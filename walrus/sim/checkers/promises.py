@@ -39,12 +39,6 @@ class Promises:
         for kind in _OF_LEADERS:
             network.when_sent(kind, self._leading)
 
-    def after_turn(self, host: Host) -> None:
-        """Nothing: messages are looked at."""
-
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
-
     # --- terms and votes ---
 
     def _vote(self, sender: int, to: int, data: bytes) -> None:

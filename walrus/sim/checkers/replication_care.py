@@ -11,7 +11,6 @@ from walrus.core.raft.output import Role
 from walrus.sim import probe
 from walrus.sim.checkers.opened import body, opened
 from walrus.sim.cluster import Cluster
-from walrus.sim.host import Host
 from walrus.sim.world import Violation
 
 _ROUNDS_MOST = 12  # answered by a follower that is sent nothing meanwhile: a lost message is due again after three
@@ -24,12 +23,13 @@ _Name = tuple[int, int]
 class _Followed:
     """What a leader has said to a follower and heard of it."""
 
-    __slots__ = ("acked", "deaf", "has", "rounds", "term")
+    __slots__ = ("acked", "counted_ns", "deaf", "has", "rounds", "term")
 
     def __init__(self, term: int) -> None:
         self.term = term
         self.acked = 0  # newest heartbeat answered
         self.rounds = 0  # answered since it was last sent anything, while it lacked entries
+        self.counted_ns = 0  # when the newest of them was, by the leader's clock
         self.has: tuple[_Name, int] | None = None  # of which snapshot the follower said last to have how many bytes
         self.deaf = 0
 
@@ -50,12 +50,6 @@ class ReplicationCare:
         network.when_sent("InstallSnapshot", self._piece_leaves)
         network.when_sent("AppendEntries", self._entries_leave)
         network.when_received("HeartbeatReply", self._round_answered)
-
-    def after_turn(self, host: Host) -> None:
-        """Nothing: messages are looked at."""
-
-    def on_crash(self, host: Host) -> None:
-        """Nothing."""
 
     # --- the follower ---
 
@@ -136,7 +130,11 @@ class ReplicationCare:
         if message.seq <= followed.acked:
             return
         followed.acked = message.seq
-        followed.rounds = followed.rounds + 1 if behind.log.last_index < raft.persisted_index else 0
+        if behind.log.last_index >= raft.persisted_index:
+            followed.rounds = 0
+        elif leader.now_ns() >= followed.counted_ns + leader.config.heartbeat_interval_ns // 2:
+            followed.counted_ns = leader.now_ns()  # many answers at once are one
+            followed.rounds += 1
         if followed.rounds > _ROUNDS_MOST:
             raise Violation(
                 f"replication: node {sender} has entries up to {behind.log.last_index}, node {to}, which leads in term "

@@ -12,6 +12,7 @@ a node speaks when it is asked.
 from walrus.core.peer import AppendEntries, Heartbeat, RequestVote, VoteReply
 from walrus.core.raft.output import LEADER
 from walrus.sim import probe
+from walrus.sim.checkers.lease_grants import LeaseGrants
 from walrus.sim.checkers.lease_holding import LeaseHolding
 from walrus.sim.checkers.opened import body, opened
 from walrus.sim.checkers.stable_storage import StableStorage
@@ -27,9 +28,10 @@ _TELL = ("HeartbeatReply", "AppendReply", "Removed")
 class Stickiness:
     """Remembers the last request for a vote on each link, and when each node last heard a leader."""
 
-    def __init__(self, cluster: Cluster, storage: StableStorage, holding: LeaseHolding) -> None:
+    def __init__(self, cluster: Cluster, storage: StableStorage, grants: LeaseGrants, holding: LeaseHolding) -> None:
         self._cluster = cluster
         self._storage = storage
+        self._grants = grants
         self._promised = holding.promised
         self._asked: dict[tuple[int, int, bool, int], RequestVote] = {}  # candidate, voter, pre-vote, term
         self._new: dict[int, list[tuple[int, RequestVote]]] = {}  # node -> requests since its last turn
@@ -39,6 +41,7 @@ class Stickiness:
         network = cluster.network
         network.when_received("RequestVote", self._is_asked)
         network.when_sent("VoteReply", self._votes)
+        network.when_received("VoteReply", self._may_win)
         network.when_sent("RequestVote", self._campaigns)
         for kind in _LEADERS_SAY:
             network.when_received(kind, self._hears)
@@ -92,6 +95,13 @@ class Stickiness:
         else:
             self._check_refusal(host, to, message)
 
+    def _may_win(self, sender: int, to: int, data: bytes) -> None:
+        """With this vote it may lead, and who leads or has just led hears a leader."""
+        message = body(data)
+        assert isinstance(message, VoteReply)
+        if message.granted and not message.pre:
+            self._heard_ns[to] = self._cluster.host(to).now_ns()
+
     def _campaigns(self, sender: int, to: int, data: bytes) -> None:
         envelope, message = opened(data)
         assert isinstance(message, RequestVote)
@@ -114,7 +124,8 @@ class Stickiness:
         if raft is None or raft.role is LEADER or host.stood_still_ns or host.clock.jumped_ns():
             return
         life, began_ns = self._life.get(host.node_id, (0, 0))
-        heard_ns = max(self._heard_ns.get(host.node_id, began_ns), began_ns)
+        led_ns = self._grants.leading[host.node_id].elected_ns if host.node_id in self._grants.leading else began_ns
+        heard_ns = max(self._heard_ns.get(host.node_id, began_ns), began_ns, led_ns)
         if life != host.life or host.now_ns() < heard_ns + host.config.election_timeout_min_ns:
             return
         asked = [r for who, r in self._new.get(host.node_id, ()) if who == to and r.pre == message.pre]

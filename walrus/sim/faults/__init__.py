@@ -32,6 +32,7 @@ from walrus.sim.faults.shutdown import Shutdown
 from walrus.sim.faults.slow_disk import SlowDisk
 from walrus.sim.faults.slow_links import SlowLinks
 from walrus.sim.faults.torn_write import TornWrite
+from walrus.sim.faults.unlucky_kinds import UnluckyKinds
 from walrus.sim.faults.wrong_calendar import WrongCalendar
 
 KINDS: tuple[type[Fault], ...] = (
@@ -69,6 +70,7 @@ KINDS: tuple[type[Fault], ...] = (
     DiskLoss,
     MembershipChurn,
     LateMessages,
+    UnluckyKinds,
 )
 
 
