@@ -257,6 +257,13 @@ def test_a_put_that_was_written_is_neither_given_back_nor_refused(cluster: FakeC
         cluster.send(1, PutsDone(8, 1, status), 2)
 
 
+def test_what_was_written_to_a_topic_that_is_gone_may_be_given_back(cluster: FakeCluster) -> None:
+    cluster.hold(1, 2)
+    cluster.send(2, ForwardPuts(7, *KEY, [b"1"]), 1)
+    cluster.commit(RemoveTopic("t", 1))
+    cluster.send(1, PutsDone(7, 1, MOVED), 2)
+
+
 def test_what_was_given_back_is_written_elsewhere_only_and_what_was_refused_nowhere(cluster: FakeCluster) -> None:
     cluster.send(2, ForwardPuts(7, *KEY, [b"x", b"y", b"z"]), 1)
     for rid, status in ((7, MOVED), (8, MOVED), (9, REFUSED)):

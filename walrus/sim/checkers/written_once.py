@@ -13,6 +13,7 @@ from walrus.core.peer import Member
 from walrus.core.segment.messages import MOVED, NO_SPACE, REFUSED, ForwardPuts, PutsDone
 from walrus.core.segment.replica import Key
 from walrus.core.storage.blocks import BlockInfo, payloads_of
+from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.durable_copies import DurableCopies, Reader
 from walrus.sim.world import Violation
 
@@ -28,7 +29,8 @@ _NOT_WRITTEN: Final = {MOVED: "gives back as never sent", REFUSED: "refuses", NO
 class WrittenOnce(Reader):
     """Reads the books of copies, and listens to writers that answer for PUTs that other nodes forwarded to them."""
 
-    def __init__(self, cluster: "Cluster", copies: DurableCopies) -> None:
+    def __init__(self, cluster: "Cluster", copies: DurableCopies, segments: CommittedSegments) -> None:
+        self._segments = segments
         self._forwarded: dict[tuple[int, int], tuple[str, int, bytes]] = {}  # (node, rid) -> topic, segment, payload
         self._given_back: dict[tuple[str, bytes], tuple[int, str]] = {}  # -> of which segment's writer, and how
         cluster.network.when_sent("ForwardPuts", self.forwarded)
@@ -80,8 +82,8 @@ class WrittenOnce(Reader):
         how = _NOT_WRITTEN[done.status]
         for rid in range(done.rid, done.rid + done.count):
             topic, segment, payload = self._forwarded.get((to, rid), ("", 0, b""))
-            if not payload:
-                continue
+            if not payload or self._segments.is_gone((topic, segment)):
+                continue  # with all that was written to it: wherever it is tried again, it is not there twice
             if (topic, payload) in self._places:
                 raise Violation(
                     f"records are written once: node {sender} {how} {payload[:40]!r}, which was written to {topic}, "
