@@ -257,9 +257,12 @@ def test_a_put_that_was_written_is_neither_given_back_nor_refused(cluster: FakeC
         cluster.send(1, PutsDone(8, 1, status), 2)
 
 
-def test_what_was_written_to_a_topic_that_is_gone_may_be_given_back(cluster: FakeCluster) -> None:
+def test_a_later_process_and_the_writer_of_what_is_gone_may_give_back_what_was_written(cluster: FakeCluster) -> None:
     cluster.hold(1, 2)
     cluster.send(2, ForwardPuts(7, *KEY, [b"1"]), 1)
+    cluster.host(1).node.running.me = (1, 10, 2)
+    cluster.send(1, PutsDone(7, 1, MOVED), 2)
+    cluster.host(1).node.running.me = (1, 10, 1)
     cluster.commit(RemoveTopic("t", 1))
     cluster.send(1, PutsDone(7, 1, MOVED), 2)
 
