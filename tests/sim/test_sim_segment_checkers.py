@@ -257,6 +257,16 @@ def test_a_put_that_was_written_is_neither_given_back_nor_refused(cluster: FakeC
         cluster.send(1, PutsDone(8, 1, status), 2)
 
 
+def test_a_later_process_and_the_writer_of_what_is_gone_may_give_back_what_was_written(cluster: FakeCluster) -> None:
+    cluster.hold(1, 2)
+    cluster.send(2, ForwardPuts(7, *KEY, [b"1"]), 1)
+    cluster.host(1).node.running.me = (1, 10, 2)
+    cluster.send(1, PutsDone(7, 1, MOVED), 2)
+    cluster.host(1).node.running.me = (1, 10, 1)
+    cluster.commit(RemoveTopic("t", 1))
+    cluster.send(1, PutsDone(7, 1, MOVED), 2)
+
+
 def test_what_was_given_back_is_written_elsewhere_only_and_what_was_refused_nowhere(cluster: FakeCluster) -> None:
     cluster.send(2, ForwardPuts(7, *KEY, [b"x", b"y", b"z"]), 1)
     for rid, status in ((7, MOVED), (8, MOVED), (9, REFUSED)):

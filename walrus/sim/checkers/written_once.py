@@ -13,6 +13,8 @@ from walrus.core.peer import Member
 from walrus.core.segment.messages import MOVED, NO_SPACE, REFUSED, ForwardPuts, PutsDone
 from walrus.core.segment.replica import Key
 from walrus.core.storage.blocks import BlockInfo, payloads_of
+from walrus.sim import probe
+from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.durable_copies import DurableCopies, Reader
 from walrus.sim.world import Violation
 
@@ -28,7 +30,9 @@ _NOT_WRITTEN: Final = {MOVED: "gives back as never sent", REFUSED: "refuses", NO
 class WrittenOnce(Reader):
     """Reads the books of copies, and listens to writers that answer for PUTs that other nodes forwarded to them."""
 
-    def __init__(self, cluster: "Cluster", copies: DurableCopies) -> None:
+    def __init__(self, cluster: "Cluster", copies: DurableCopies, segments: CommittedSegments) -> None:
+        self._cluster = cluster
+        self._segments = segments
         self._forwarded: dict[tuple[int, int], tuple[str, int, bytes]] = {}  # (node, rid) -> topic, segment, payload
         self._given_back: dict[tuple[str, bytes], tuple[int, str]] = {}  # -> of which segment's writer, and how
         cluster.network.when_sent("ForwardPuts", self.forwarded)
@@ -72,7 +76,11 @@ class WrittenOnce(Reader):
                     self._forwarded[sender, puts.rid + number] = (puts.topic, puts.segment, payload)
 
     def answered(self, sender: int, to: int, data: bytes) -> None:
-        """A writer says what became of some."""
+        """A writer says what became of some.
+
+        A later process on its node may give back what it knows nothing of, long after the writer has answered; should
+        anybody believe it, the record is written twice.
+        """
         decoded = decode_message(data)
         if decoded is None or not isinstance(decoded[1], PutsDone) or decoded[1].status not in _NOT_WRITTEN:
             return
@@ -80,7 +88,8 @@ class WrittenOnce(Reader):
         how = _NOT_WRITTEN[done.status]
         for rid in range(done.rid, done.rid + done.count):
             topic, segment, payload = self._forwarded.get((to, rid), ("", 0, b""))
-            if not payload:
+            found = self._segments.segment((topic, segment))
+            if not payload or found is None or not probe.wrote(self._cluster.host(sender), found):
                 continue
             if (topic, payload) in self._places:
                 raise Violation(

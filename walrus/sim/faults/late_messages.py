@@ -30,7 +30,7 @@ class LateMessages(PeriodicFault):
     name = "late-messages"
 
     def __init__(self, cluster: Cluster, rng: Rng) -> None:
-        super().__init__(cluster, rng, rng.randrange(60 * MS, 400 * MS))
+        super().__init__(cluster, rng, rng.randrange(10 * MS, 100 * MS))
         self.kinds = (rng.choice(_OF_RECORDS), rng.choice((*_OF_RECORDS, *sorted(TAGS))))
         self.moments = (rng.choice(_OF_SEGMENTS), rng.choice((*_OF_SEGMENTS, *KINDS)))
         self.patience_ns = rng.choice((100, 600, 1500)) * MS
