@@ -61,7 +61,8 @@ def make(root: Path, count: int) -> None:
             (user / f"{name}:{number}.wal").write_bytes(header + block)
             payloads.append(catalogue.encode_record(catalogue.Held(name, number, 1)))
             payloads.append(catalogue.encode_record(catalogue.Complete(name, number, 1)))
-    whole = recordlog.encode_whole(catalogue.CATALOGUE_MAGIC, NODE, STORAGE, payloads)
+    version = catalogue.CATALOGUE_VERSION
+    whole = recordlog.encode_whole(catalogue.CATALOGUE_MAGIC, NODE, STORAGE, payloads, version)
     (user / "replicas.log").write_bytes(whole)
 
 
