@@ -6,13 +6,14 @@ DATA ?= data
 SEEDS ?= 10000
 FUZZ_SECONDS ?= 60
 STATES ?= 1000000
+ROUNDS ?= 20
 # Looked up only when a cluster-* target runs: Compose is a plugin here, a program of its own there.
 COMPOSE = $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
 IMAGE := distributed-walrus-node
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup dev test test-docker lint format sim planted explore bench failover storage startup fuzz nightly clean \
-        cluster-up cluster-bootstrap cluster-down cluster-restart cluster-logs cluster-clean
+.PHONY: help run setup dev test test-docker lint format sim planted explore bench failover network-faults storage startup \
+        fuzz nightly clean cluster-up cluster-bootstrap cluster-down cluster-restart cluster-logs cluster-clean
 
 help: ## say what there is to make
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -55,8 +56,11 @@ explore: dev ## every interleaving of small scopes, and which clause taken out e
 bench: setup ## PUT throughput and latency of a three-node cluster of its own
 	@$(BIN)/walrus-bench --spawn
 
-failover: setup ## how long writes stall after kill -9 of a segment's leader
-	@$(BIN)/python benchmarks/failover.py
+failover: setup ## how long writes stall after kill -9 of a segment's leader (ROUNDS=50)
+	@$(BIN)/python benchmarks/failover.py --rounds $(ROUNDS)
+
+network-faults: setup ## what a failing network costs, fault by fault, and that no record is lost; as root
+	@$(BIN)/python benchmarks/network_faults.py
 
 storage: setup ## the storage drivers side by side on this disk, as ratios to plain writes and to the device
 	@$(BIN)/python benchmarks/storage.py

@@ -8,6 +8,8 @@ election comes first.
 """
 
 import argparse
+import math
+import os
 import statistics
 import sys
 import time
@@ -78,7 +80,8 @@ def summary(title: str, gaps_ms: Sequence[float]) -> str:
     if not gaps_ms:
         return f"{title}: none of the rounds"
     middle, worst = statistics.median(gaps_ms), max(gaps_ms)
-    return f"{title}: {len(gaps_ms)} rounds, p50 {middle:.0f} ms, worst {worst:.0f} ms"
+    p99 = sorted(gaps_ms)[math.ceil(len(gaps_ms) * 0.99) - 1]
+    return f"{title}: {len(gaps_ms)} rounds, p50 {middle:.0f} ms, p99 {p99:.0f} ms, worst {worst:.0f} ms"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=20, help="kills (20)")
     parser.add_argument("--data-dir", type=Path, help="below which the cluster's data goes (/tmp)")
     options = parser.parse_args(argv)
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before", flush=True)
     only_segment: list[float] = []
     raft_too: list[float] = []
     try:
@@ -101,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(summary("segment leader only", only_segment))
     print(summary("Raft leader too    ", raft_too))
     print(summary("all                ", only_segment + raft_too))
+    print(f"load {os.getloadavg()[0]:.1f} after")
     return 0
 
 

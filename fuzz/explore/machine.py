@@ -36,6 +36,7 @@ from walrus.core.routes import routes
 from walrus.core.running import Running
 from walrus.core.segment import recovery, repair, upkeep, writer
 from walrus.core.segment.recovery import Recoveries
+from walrus.core.segment.repair import Repairs
 from walrus.core.segment.writers import Writers
 from walrus.core.service import Service
 from walrus.core.storage.appender import Tokens
@@ -69,7 +70,7 @@ def config_of(node: int, segment_entries: int) -> ScopeConfig:
         found = _CONFIGS[node, segment_entries] = ScopeConfig(
             node_id=node, advertise_address=f"node{node}:1", join=("log:1",), max_segment_entries=segment_entries,
             monitor_interval_ns=0, cursor_commit_interval_ns=0, replace_after_ns=0, heartbeat_interval_ns=0,
-            rpc_timeout_ns=FAR_NS, mark_interval_ns=0,
+            rpc_timeout_ns=FAR_NS, mark_interval_ns=0, repair_bytes_per_s=1 << 50,
         )  # fmt: skip
     return found
 
@@ -307,13 +308,15 @@ class Machines:
         return (machine.node_id, disk, flying, content), frozenset(canon.rids)
 
 
-# What a node counts about itself decides nothing: states that differ only in it are one state.
+# What a node counts about itself decides nothing: states that differ only in it are one state. Nor does how fast a copy
+# may be completed, where time stands still.
 _COUNTED: Final[dict[type, set[str]]] = {
     ScopeRunning: {"driver", "loop", "wall_ns"},
     Puts: {"meter"},
     Gets: {"meter"},
     Service: {"leaderless"},
     Recoveries: {"count"},
+    Repairs: {"_pace"},
     Writers: {"_draining_since", "rollovers"},
 }
 

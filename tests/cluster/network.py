@@ -74,12 +74,11 @@ class Network:
         self._prefix = f"walrus-{self.slot}-"
         self._device = f"walrus{self.slot}"
         self._bridge = f"{self._prefix}bridge"
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
             self._clear()
             self._lay_out()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def __enter__(self) -> "Network":
         return self

@@ -6,6 +6,7 @@ writer), refused (must not be there) or unknown (there once, or not at all). A w
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ _PAUSE_S = 0.02  # after a failure, so that a client of a dead cluster does not 
 _EXPECTED = ("NotLeaderForPartition: ", "no raft leader known")  # what a node without a lease or leader may answer
 
 
-class Client(threading.Thread):
+class Client(threading.Thread, ABC):
     """Asks one thing after the other, through the first of its addresses that answers, until told to stop.
 
     One that ``roams`` turns to the next address after every failure, others only where the connection breaks.
@@ -51,9 +52,9 @@ class Client(threading.Thread):
                 if self._roams:
                     return
 
+    @abstractmethod
     def ask(self, client: WalrusClient) -> bool:
         """Make one request and note what came of it; False: not at once again."""
-        raise NotImplementedError
 
     def note_refusal(self, error: ServerError) -> None:
         if not error.text.startswith(_EXPECTED):

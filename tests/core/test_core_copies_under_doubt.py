@@ -37,7 +37,7 @@ class Doubtful(Copies):
         super().start()
         liveness = Liveness(0)
         liveness.told((1, 2, 3), 0)
-        self.repairs = Repairs(self.wire.out, self.store, liveness)
+        self.repairs = Repairs(self.wire.out, self.store, liveness, 1 << 30)
 
     def first(self) -> Segment:
         return self.metadata.topics[TOPIC].segments[0]

@@ -139,7 +139,7 @@ class Process:
         self.reader = BlockReader(self.out, tokens, self.store, self.writers)
         self.recoveries = Recoveries(self.out, config, self.metadata, self.office, whims, WallClock())
         self.upkeep = Upkeep(self.out, config, self.metadata, self.office, self.liveness)
-        self.repairs = Repairs(self.out, self.store, self.liveness)
+        self.repairs = Repairs(self.out, self.store, self.liveness, config.repair_bytes_per_s)
         self._on = self._table()
 
     def _catalogue(self, tokens: Tokens) -> tuple[RecordLog, Any]:

@@ -126,7 +126,7 @@ def complete_copy() -> tuple[Copies, Repairs]:
     copies.store.reconcile(copies.replica, copies.metadata.topics[TOPIC].segments[0])
     copies.settle()
     assert copies.replica.complete
-    return copies, Repairs(copies.wire.out, copies.store, liveness)
+    return copies, Repairs(copies.wire.out, copies.store, liveness, 1 << 30)
 
 
 @shows("hold-not-noted", sound=0, broken=1)
@@ -142,7 +142,7 @@ def a_node_that_pulls_records_is_taken_out_of_the_set() -> object:
     segment = sealed(copies.metadata, 3)
     liveness = Liveness(0)
     liveness.told((1, 2, 3), 0)
-    repairs = Repairs(copies.wire.out, copies.store, liveness)
+    repairs = Repairs(copies.wire.out, copies.store, liveness, 1 << 30)
     repairs.sealed(KEY, segment)
     repairs.tick(0)
     repairs.tick(0)
@@ -159,7 +159,7 @@ def a_copy_that_rotted_while_its_node_was_down_is_to_be_held() -> object:
     copies.start()
     liveness = Liveness(0)
     liveness.told((1, 2, 3), 0)
-    repairs = Repairs(copies.wire.out, copies.store, liveness)
+    repairs = Repairs(copies.wire.out, copies.store, liveness, 1 << 30)
     repairs.hold(3, Hold(TOPIC, 1, 1, 2), 0)
     copies.settle()
     repairs.hold(3, Hold(TOPIC, 1, 1, 2), 0)

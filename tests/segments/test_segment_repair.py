@@ -3,7 +3,9 @@
 from segment_copies import PATH, Copies, bytes_of, one
 from segment_fixtures import KEY, TOPIC, sealed
 
+from walrus.core.config import SECOND
 from walrus.core.liveness import Liveness
+from walrus.core.pace import BURST_NS
 from walrus.core.peer import Message
 from walrus.core.segment.messages import (
     ACCEPTED,
@@ -28,11 +30,13 @@ ORDER = Repair(TOPIC, 1, epoch=1, tail=3, source=1)
 class Repairing(Copies):
     """Node 2 repairs its copies; all nodes are live."""
 
+    bytes_per_s = 1 << 30
+
     def start(self) -> None:
         super().start()
         liveness = Liveness(0)
         liveness.told((1, 2, 3), 0)
-        self.repairs = Repairs(self.wire.out, self.store, liveness)
+        self.repairs = Repairs(self.wire.out, self.store, liveness, self.bytes_per_s)
 
     def fenced_with(self, *payloads: bytes) -> "Repairing":
         """A copy that holds ``payloads`` and has promised epoch 1."""
@@ -53,6 +57,12 @@ class Repairing(Copies):
         assert self.repairs.answered(ReadBlocksReply(read.rid, status, data), 0)
         self.settle()
         self.repairs.progressed(KEY, 0)
+
+
+class Slow(Repairing):
+    """The same at the pace of one window in a second."""
+
+    bytes_per_s = PULL_BYTES
 
 
 def told(length: int, status: int = ACCEPTED, epoch: int = 1) -> list[tuple[int, Message]]:
@@ -225,3 +235,49 @@ def test_nothing_is_held_on_the_word_of_another_count() -> None:
     sealed(bench.metadata, 1)
     bench.repairs.hold(3, Hold(TOPIC, 1, 2, 2), 0)
     assert (bench.said(), bench.repairs.waiting) == ([], 0)
+
+
+def test_a_copy_that_nobody_waits_for_is_completed_no_faster_than_the_rate_allows() -> None:
+    bench = Slow()
+    half = bytes(PULL_BYTES // 2)
+    bench.repairs.sealed(KEY, sealed(bench.metadata, 4))
+    bench.repairs.tick(0)
+    due_ns = 0
+    for number in range(4):
+        _, read = bench.asked()
+        data = one(number, half)
+        bench.give(read, data)
+        due_ns += len(data) * SECOND // PULL_BYTES
+        if due_ns > BURST_NS:
+            bench.repairs.tick(due_ns - BURST_NS - SECOND // 100)
+            assert bench.said() == []
+        bench.repairs.tick(due_ns - BURST_NS + SECOND // 100)
+    assert bench.replica.durable_length == 4
+
+
+def test_small_copies_do_not_wait_for_one_another() -> None:
+    """What a question may bring counts only until its answer has come."""
+    bench = Slow()
+    bench.repairs.sealed(KEY, sealed(bench.metadata, 4))
+    bench.repairs.tick(0)
+    for number in range(4):
+        bench.give(bench.asked()[1], one(number, b"a"))
+    assert bench.replica.durable_length == 4
+
+
+def test_a_question_without_an_answer_costs_nothing() -> None:
+    bench = Slow()
+    bench.repairs.sealed(KEY, sealed(bench.metadata, 4))
+    for asked_ns in range(0, 4 * ASK_AGAIN_NS, ASK_AGAIN_NS):
+        bench.repairs.tick(asked_ns)
+        bench.asked()
+
+
+def test_what_a_recoverer_orders_waits_for_no_rate() -> None:
+    bench = Slow().fenced_with(b"a")
+    bench.repairs.ordered(3, Repair(TOPIC, 1, epoch=1, tail=4, source=1), 0)
+    for number in range(1, 4):
+        bench.give(bench.asked()[1], one(number, bytes(PULL_BYTES)))
+    [(to, reply)] = bench.said()
+    assert isinstance(reply, FenceReply)
+    assert (to, reply.length) == (3, 4)

@@ -57,6 +57,7 @@ _NUMBERS: Final[dict[str, _Number]] = {
     "WALRUS_MAX_FRAME_BYTES": _Number("max_frame_bytes", 1, 1024, 32 * _MIB, "bytes"),
     "WALRUS_SNAPSHOT_ENTRIES": _Number("snapshot_entries", 1, 1, 2**40, "entries"),
     "WALRUS_SNAPSHOT_BYTES": _Number("snapshot_bytes", 1, 1024, 2**40, "bytes"),
+    "WALRUS_REPAIR_BYTES_PER_S": _Number("repair_bytes_per_s", 1, 65_536, 2**40, "bytes per second"),
     "WALRUS_SCRUB_BYTES_PER_S": _Number("scrub_bytes_per_s", 1, 0, 2**40, "bytes per second"),
     "WALRUS_SCRUB_INTERVAL_MS": _Number("scrub_interval_ns", MS, 1, _MS_MAX, "milliseconds"),
     "WALRUS_HEARTBEAT_MS": _Number("heartbeat_interval_ns", MS, 1, _MS_MAX, "milliseconds"),

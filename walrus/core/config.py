@@ -36,6 +36,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     room_check_ns: int = 500 * MS  # how often a full disk is asked whether it has room again
     room_needed_bytes: int = 4 * 1024 * 1024  # so much room, and PUTs are taken again
 
+    repair_bytes_per_s: int = 32 * 1024 * 1024  # at which a node copies sealed segments that it lacks from others
     scrub_bytes_per_s: int = 4 * 1024 * 1024  # at which complete copies of sealed segments are looked through; 0: never
     scrub_interval_ns: int = 24 * 3600 * SECOND  # from the beginning of one round to that of the next, at least
 

@@ -106,7 +106,7 @@ class Fetcher:
         self._liveness = liveness
         self._fetches: dict[tuple[str, int], Fetch] = {}
         self._by_rid: dict[int, Fetch] = {}
-        self._reads: dict[str, Reads] = {}
+        self._topics: dict[str, Reads] = {}
         self._windows = Windows()
         self._last_ticket = 0
         self.done: list[Fetched] = []
@@ -130,7 +130,7 @@ class Fetcher:
         fetch = self._fetches.get(key)
         if fetch is None:
             fetch = self._fetches[key] = Fetch(topic, offset, now_ns + self._timeout_ns)
-            self._reads.setdefault(topic, Reads()).waiting.add(offset)
+            self._topics.setdefault(topic, Reads()).waiting.add(offset)
             self._ask_unless_covered(fetch, now_ns)
         fetch.newest = self._last_ticket
         fetch.deadline_ns = now_ns + self._timeout_ns
@@ -144,7 +144,7 @@ class Fetcher:
             done for done in self.done if done.topic != topic or (earliest is not None and done.offset >= earliest)
         ]
         if earliest is None:
-            self._reads.pop(topic, None)
+            self._topics.pop(topic, None)
             self._windows.drop(topic)
 
     def drain(self) -> list[Fetched]:
@@ -163,7 +163,7 @@ class Fetcher:
 
     def _ask_unless_covered(self, fetch: Fetch, now_ns: int) -> None:
         """Ask, but not while another answer is to come from that segment that may well hold this record too."""
-        before = self._reads[fetch.topic].nearest(fetch.offset)
+        before = self._topics[fetch.topic].nearest(fetch.offset)
         topic = self._metadata.topics.get(fetch.topic)
         if before is not None and topic is not None:
             base = topic.locate(fetch.offset).base
@@ -187,7 +187,7 @@ class Fetcher:
         fetch.asked = self._last_ticket
         fetch.base = segment.base
         self._by_rid[fetch.rid] = fetch
-        reads = self._reads[fetch.topic]
+        reads = self._topics[fetch.topic]
         reads.waiting.remove(fetch.offset)
         reads.asked.add(fetch.offset)
         request = ReadBlocks(
@@ -233,14 +233,14 @@ class Fetcher:
         if not base <= fetch.offset < base + len(payloads):
             return False
         self._windows.add(fetch.topic, base, payloads, len(data))
-        self._reads[fetch.topic].reach = max(
+        self._topics[fetch.topic].reach = max(
             base + len(payloads) - fetch.offset, WINDOW_BYTES * len(payloads) // len(data), 1
         )
         return True
 
     def _nothing(self, ended: Fetch, now_ns: int) -> None:
         """The end of the topic as of the question, for all that lies behind it too; who came later gets another one."""
-        for offset in list(self._reads[ended.topic].waiting):
+        for offset in list(self._topics[ended.topic].waiting):
             fetch = self._fetches[ended.topic, offset]
             if offset < ended.offset:
                 continue
@@ -253,7 +253,7 @@ class Fetcher:
 
     def _go_on(self, topic: str, now_ns: int) -> None:
         """An answer came: those who waited have got their record, or the first of them asks."""
-        for offset in list(self._reads[topic].waiting):
+        for offset in list(self._topics[topic].waiting):
             fetch = self._fetches[topic, offset]
             if self._windows.lookup(topic, offset) is not None:
                 self._finish(fetch, FOUND)
@@ -265,13 +265,13 @@ class Fetcher:
         if fetch.rid:
             del self._by_rid[fetch.rid]
             fetch.rid = 0
-            reads = self._reads[fetch.topic]
+            reads = self._topics[fetch.topic]
             reads.asked.remove(fetch.offset)
             reads.waiting.add(fetch.offset)
 
     def _end(self, fetch: Fetch) -> None:
         self._withdraw(fetch)
-        self._reads[fetch.topic].waiting.remove(fetch.offset)
+        self._topics[fetch.topic].waiting.remove(fetch.offset)
         del self._fetches[fetch.topic, fetch.offset]
 
     def _finish(self, fetch: Fetch, status: int) -> None:

@@ -101,7 +101,7 @@ class Running:
         self.recoveries = Recoveries(out, config, self.metadata, self.raft, self.leases, wall)
         self.retention = Retention(config, self.metadata, self.raft, wall)
         self.upkeep = Upkeep(out, config, self.metadata, self.raft, self.liveness)
-        self.repairs = Repairs(out, self.store, self.liveness)
+        self.repairs = Repairs(out, self.store, self.liveness, config.repair_bytes_per_s)
         self.scrub = Scrub(out, config, tokens, self.store, now_ns)
         self.reachability = Reachability(out)
         self.puts = Puts(out, config, self.metadata, sessions, self.writers, self.reachability)

@@ -19,6 +19,7 @@ _RESERVE_BYTES = 1000  # small enough to be used up
 _REWRITE_BYTES_MOST = 4000
 _ROOM_CHECK_NS = 100 * MS
 _ROOM_NEEDED_BYTES = 2000
+_REPAIR_BYTES_PER_S = 4 << 20  # a question at a time, nearly: each is taken for 1 MiB until it is answered
 _SCRUB_BYTES_PER_S = 1 << 20
 _SCRUB_INTERVAL_NS = 500 * MS
 _DEFAULT = NodeConfig(node_id=1, advertise_address="")
@@ -90,6 +91,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             mark_interval_ns=_DEFAULT.mark_interval_ns // self.quicker,
             catalogue_rewrite_bytes=min(self.snapshot_bytes, _REWRITE_BYTES_MOST),
             room_check_ns=_ROOM_CHECK_NS,
+            repair_bytes_per_s=_REPAIR_BYTES_PER_S,
             scrub_bytes_per_s=_SCRUB_BYTES_PER_S,
             scrub_interval_ns=_SCRUB_INTERVAL_NS,
             room_needed_bytes=_ROOM_NEEDED_BYTES,

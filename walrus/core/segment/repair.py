@@ -1,6 +1,7 @@
 """Copies what this disk's copies lack from other members: on a recoverer's order, or because SEALED says more.
 
-Pulls whole blocks, in order, a window at a time; what arrives is admitted like any batch (dense, compared).
+Pulls whole blocks, in order, a window at a time; what arrives is admitted like any batch (dense, compared). What nobody
+waits for, copies of sealed segments, comes at a bounded rate; what a recoverer orders, as fast as it can.
 """
 
 from typing import Final
@@ -12,6 +13,7 @@ from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import SEALED
 from walrus.core.metadata.state import Segment
 from walrus.core.outbox import Outbox
+from walrus.core.pace import Pace
 from walrus.core.segment.messages import (
     ACCEPTED,
     FENCED,
@@ -43,12 +45,16 @@ class Pull(msgspec.Struct):
     rid: int = 0
     asked_ns: int = 0
     attempt: int = 0
+    charged: int = 0  # bytes taken from the rate for the question under way
+    held: bool = False  # waits until the rate allows the next question
 
 
 class Repairs:
     """At most one pull per copy."""
 
-    def __init__(self, out: Outbox, store: ReplicaStore, liveness: Liveness) -> None:
+    def __init__(self, out: Outbox, store: ReplicaStore, liveness: Liveness, bytes_per_s: int) -> None:
+        """``bytes_per_s``: of all copies together that are completed in the background."""
+        self._pace = Pace(bytes_per_s)
         self._out = out
         self._store = store
         self._liveness = liveness
@@ -129,7 +135,7 @@ class Repairs:
             segment = self._store.segment(key)
             if not pull.epoch and segment is not None and not self._is_wanted(key, segment):
                 self._end(key)  # the set has changed meanwhile, and the copy is dropped
-            elif now_ns - pull.asked_ns >= ASK_AGAIN_NS:
+            elif pull.held or now_ns - pull.asked_ns >= ASK_AGAIN_NS:
                 self._ask(pull, now_ns)
         for key in list(self._short):
             if len(self._pulls) >= PULLS_MAX:
@@ -195,8 +201,11 @@ class Repairs:
 
     def _ask(self, pull: Pull, now_ns: int) -> None:
         replica = self._store.get(pull.key)
+        self._withdraw(pull)
+        pull.held = not pull.epoch and not self._pace.allows(now_ns)
+        if pull.held:
+            return
         source = pull.source or self._other_member(pull)
-        self._by_rid.pop(pull.rid, None)
         pull.asked_ns = now_ns
         pull.attempt += 1
         pull.rid = self._out.rid()
@@ -206,6 +215,9 @@ class Repairs:
         mode = READ_RECOVERY if pull.epoch else READ_CLIENT
         if not source:
             return
+        if not pull.epoch:
+            pull.charged = PULL_BYTES
+            self._pace.take(pull.charged, now_ns)
         # A lost copy is given up only for one that has all records: ask for the last one first.
         offset, size = (pull.tail - 1, 0) if replica.state == LOST else (replica.length, PULL_BYTES)
         self._out.send(source, ReadBlocks(pull.rid, *pull.key, offset, mode, pull.epoch, size))
@@ -218,10 +230,10 @@ class Repairs:
 
     def answered(self, message: ReadBlocksReply, now_ns: int) -> bool:
         """Take pulled blocks; False if the read was not ours."""
-        pull = self._by_rid.pop(message.rid, None)
+        pull = self._by_rid.get(message.rid)
         if pull is None:
             return False
-        pull.rid = 0
+        self._withdraw(pull, len(message.data))
         replica = self._store.get(pull.key)
         if pull.epoch and replica.fence_epoch != pull.epoch:
             self._end(pull.key)
@@ -240,4 +252,12 @@ class Repairs:
     def _end(self, key: Key) -> None:
         pull = self._pulls.pop(key, None)
         if pull is not None:
-            self._by_rid.pop(pull.rid, None)
+            self._withdraw(pull)
+
+    def _withdraw(self, pull: Pull, received_bytes: int = 0) -> None:
+        """The question under way, if there is one, is answered or void: it cost no more than what came of it."""
+        self._by_rid.pop(pull.rid, None)
+        pull.rid = 0
+        if pull.charged:
+            self._pace.give_back(pull.charged - received_bytes)
+            pull.charged = 0
