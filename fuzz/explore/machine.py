@@ -32,6 +32,7 @@ from walrus.core.node import Node
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Entry, ProposeReply
 from walrus.core.puts import Puts
+from walrus.core.raft.state import EntriesLost
 from walrus.core.routes import routes
 from walrus.core.running import Running
 from walrus.core.segment import recovery, repair, upkeep, writer
@@ -42,7 +43,7 @@ from walrus.core.service import Service
 from walrus.core.storage.appender import Tokens
 
 FAR_NS: Final = 1 << 30  # a deadline that never comes
-BROKEN: Final = (AssertionError, LookupError, TypeError, ValueError, AttributeError)
+BROKEN: Final = (AssertionError, EntriesLost, LookupError, TypeError, ValueError, AttributeError)
 """What a node that contradicts itself raises; each is a finding."""
 
 Event = tuple[Any, ...]

@@ -117,6 +117,20 @@ def test_a_node_refuses_metadata_that_it_could_only_guess_and_the_others_go_on(s
     damaged.goes_on()
 
 
+def test_a_node_whose_journal_lost_its_end_is_found_out_by_the_leader_that_counted_it(start: Start) -> None:
+    """Such an end looks torn. But the leader knows what this disk has had, and nobody counts on it any more."""
+    damaged = Damaged(start, snapshots=False)
+    cluster, victim = damaged.cluster, damaged.victim
+    cluster.kill(victim)
+    damaged.harm(JOURNAL, cut_short)
+    cluster.start_node(victim)
+    assert cluster.exit_codes([victim]) == {victim: 1}
+    last = damaged.said().splitlines()[-1]
+    assert f"{JOURNAL}: entry " in last
+    assert f"restore this file or replace node {victim} with an empty one" in last
+    damaged.goes_on()
+
+
 def test_torn_ends_of_journal_and_catalogue_are_cut_and_the_node_catches_up(start: Start) -> None:
     damaged = Damaged(start, snapshots=False)
     cluster, victim = damaged.cluster, damaged.victim

@@ -16,12 +16,13 @@ from test_wire_machine import WireMachine
 from fuzz.planted.bug import Bug, Edit
 from fuzz.planted.catalogue import BUGS
 from walrus.core.clients import ClientSessions
+from walrus.core.raft.state import EntriesLost
 from walrus.core.storage.recordlog import RecoveryError
 from walrus.sim.world import Violation
 
 STORIES_MAX = 100
 ATTEMPTS_MAX = 8  # with stories of their own
-FINDINGS = (AssertionError, Violation, RecoveryError)
+FINDINGS = (AssertionError, EntriesLost, Violation, RecoveryError)
 OF_CLIENTS = (
     Bug(
         "replies-reversed",

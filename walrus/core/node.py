@@ -17,12 +17,14 @@ from walrus.core.metadata.state import Metadata
 from walrus.core.outbox import Outbox
 from walrus.core.pages import page
 from walrus.core.raft.raft import Raft
+from walrus.core.raft.state import EntriesLost
 from walrus.core.rng import Generator
 from walrus.core.running import Running
 from walrus.core.segment.replica import Key, Replica
 from walrus.core.space import Space
 from walrus.core.startup import Startup
 from walrus.core.storage.appender import Tokens
+from walrus.core.storage.journal import JOURNAL_PATH
 from walrus.core.storage.recordlog import RecoveryError
 from walrus.core.wallclock import WallClock
 from walrus.core.wire import HTTP, Request
@@ -181,7 +183,11 @@ class Node:
             self.running.note_junk()
         else:
             envelope, message = decoded
-            self.running.received(envelope, message, self._now_ns)
+            try:
+                self.running.received(envelope, message, self._now_ns)
+            except EntriesLost as error:
+                node = self.config.node_id
+                self._stop(f"{JOURNAL_PATH}: {error}; restore this file or replace node {node} with an empty one", 1)
 
     def _peer_disconnected(self, event: ev.PeerDisconnected) -> None:
         if self.running is not None:

@@ -14,6 +14,10 @@ from walrus.core.raft.quorum import majority
 from walrus.core.raft.snapshot import RaftSnapshot, SnapshotReceiver
 
 
+class EntriesLost(Exception):
+    """Entries that this node had said to be durable are not in its log: its disk lost them. It can go on as nobody."""
+
+
 class RaftState:
     """Term, vote, log, configuration and commit index of one node, and the output of their changes."""
 
@@ -161,10 +165,12 @@ class RaftState:
         return index
 
     def advance_commit(self, index: int) -> None:
-        """Commit up to ``index``; lower values are stale and change nothing."""
+        """Commit up to ``index``; lower values are stale and change nothing. Raises EntriesLost."""
         if index <= self.commit_index:
             return
-        assert index <= self.log.last_index, f"entry {index} is committed but this node, which had it, has lost it"
+        if index > self.log.last_index:
+            last = self.log.last_index
+            raise EntriesLost(f"entry {index} is committed, but this node, which had it, has lost what follows {last}")
         self.commit_index = index
         for change_index, before, after in self._history.commit(index):
             self._note_change(change_index, before, after)
