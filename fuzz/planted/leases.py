@@ -149,6 +149,20 @@ BUGS = (
         ),
     ),
     Bug(
+        "confirmed-to-another-life",
+        0,
+        "A heartbeat comes once more after a restart, and the lease counts from the answer of the second life.",
+        "own: found by the checker of leases (seed 40032 of 3 nodes)",
+        False,
+        (
+            Edit(
+                Raft._on_heartbeat,
+                "message.confirmed_seq if message.confirmed_life in (0, self._life) else 0",
+                "message.confirmed_seq",
+            ),
+        ),
+    ),
+    Bug(
         "pause-prolongs-lease",
         0,
         "A process that stood still gives its own lease the time back that it lost.",

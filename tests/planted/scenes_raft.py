@@ -329,6 +329,15 @@ def a_leader_gives_up_a_transfer_that_it_has_ordered() -> object:
     return machine.role
 
 
+@shows("confirmed-to-another-life", sound=[(1, 1, 8, 0)], broken=[(1, 1, 8, 7)])
+def a_heartbeat_confirms_an_answer_of_the_life_before() -> object:
+    machine = Raft(
+        2, storage_of(2), settings(2), random.Random(2),
+        hard_state=HardState(1, 0), entries=[config_entry(1, 1, (1, 2, 3))], now_ns=0, life=2,
+    )  # fmt: skip
+    return hear(machine, 1, Heartbeat(1, 8, 0, 7, (), 1)).granted
+
+
 @shows("repeated-heartbeat-renews", sound=[1, 0], broken=[1, 1])
 def a_heartbeat_comes_twice() -> object:
     machine = holds(1)

@@ -1,11 +1,14 @@
 """Linearizable reads and what a quorum's answer confirms (dissertation 6.4)."""
 
-from raft_alone import elect, hear, raft
-from raft_network import cluster, settings
+import random
+
+import pytest
+from raft_alone import config_entry, elect, hear, raft
+from raft_network import cluster, settings, storage_of
 
 from walrus.core.config import MS
 from walrus.core.peer import AppendReply, Heartbeat, HeartbeatReply
-from walrus.core.raft.output import RaftOutput
+from walrus.core.raft.output import HardState, RaftOutput
 from walrus.core.raft.raft import Raft
 
 
@@ -118,6 +121,33 @@ def test_a_quorum_confirms_for_one_lease_from_when_the_round_was_sent() -> None:
     assert beats(machine.drain()) == [(2, 3, 1), (3, 3, 0)]
     machine.tick(lease_ns + 40 * MS)
     assert beats(machine.drain()) == [(2, 4, 0), (3, 4, 0)]
+
+
+def test_a_confirmation_names_the_life_that_answered() -> None:
+    machine = committed_leader()
+    confirming = []
+    for seq, life in ((1, 4), (2, 5)):
+        hear(machine, 2, HeartbeatReply(2, seq, 2, life), 1 * MS)
+        machine.tick(seq * 40 * MS)
+        out = machine.drain()
+        confirming += [
+            (message.confirmed_seq, message.confirmed_life)
+            for to, message, _ in out.messages
+            if isinstance(message, Heartbeat) and to == 2
+        ]
+    assert confirming == [(1, 4), (2, 5)]
+
+
+@pytest.mark.parametrize(("life", "confirmed"), [(0, 7), (4, 0), (5, 7)])
+def test_a_confirmation_is_for_the_life_that_answered(life: int, confirmed: int) -> None:
+    """0: from a leader of an older version, which does not say."""
+    machine = Raft(
+        2, storage_of(2), settings(2), random.Random(2),
+        hard_state=HardState(2, 0), entries=[config_entry(1, 1, (1, 2, 3))], now_ns=0, life=5,
+    )  # fmt: skip
+    out = hear(machine, 1, Heartbeat(2, 8, 0, 7, (), life), 1 * MS)
+    assert out.granted == [(1, 2, 8, confirmed)]
+    assert out.messages == [(1, HeartbeatReply(2, 8, 0, 5), False)]
 
 
 def test_a_lease_is_confirmed_only_to_who_has_applied_what_the_log_held_when_the_term_began() -> None:

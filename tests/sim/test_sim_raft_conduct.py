@@ -568,6 +568,21 @@ def test_a_repeated_answer_prolongs_no_lease() -> None:
         holding.after_turn(holder)  # type: ignore[arg-type]
 
 
+def test_a_second_life_that_answers_a_heartbeat_again_has_no_later_lease() -> None:
+    stage, _, holding = leased()
+    holder = stage.host(2)
+    round_of(stage, 1, 2)
+    holder.dies()
+    stage.time(30)
+    stage.goes(2, 1, HeartbeatReply(2, 1, 0))
+    second_ns = holder.local_ns
+    stage.time(30)
+    round_of(stage, 2, 2, confirmed=1)
+    holder.until_ns = second_ns + LEASE_NS
+    with pytest.raises(Violation, match="node 2 believes in one"):
+        holding.after_turn(holder)  # type: ignore[arg-type]
+
+
 def test_nobody_has_a_lease_that_was_not_confirmed() -> None:
     stage, _, holding = leased()
     round_of(stage, 1, 2)

@@ -77,6 +77,7 @@ class Group:
             now_ns=now_ns,
             snapshot=recovered.raft if recovered else None,
             base=(start.base.index, start.base.term) if start else (0, 0),
+            life=ready.incarnation,
         )
         self._journal.rewrite_due = self._journal.rewrite_needed = start is not None and start.stale_journal
         self.recovered = recovered.state if recovered else None  # what the metadata is to be brought to

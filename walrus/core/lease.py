@@ -4,7 +4,8 @@ The holder's side counts from when it *sent* the acknowledgement that the leader
 from when it *received* it, plus a margin for drift: the holder always gives up first. A leader confirms an
 acknowledgement only while a quorum has answered it within one lease (``Raft.quorum_contact``), and no voter elects
 another leader within that time, so a new leader, which waits out one full lease before it expires anybody's, never
-overlaps with the old one's grants.
+overlaps with the old one's grants. A confirmation is for the process that answered: one that comes after a restart may
+be of an answer that both lives gave, to a heartbeat that came twice, and the leader counts from the first.
 
 What is proposed because a lease has lapsed may be committed later, when the holder is heard again. So the leader
 confirms nothing to a node before that has applied the newest entry in the leader's log that may take a segment from it

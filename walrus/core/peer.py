@@ -125,12 +125,15 @@ class Heartbeat(Message, frozen=True, array_like=True, tag="hb", gc=False):
     confirmed_seq: Natural
     """Newest seq whose reply the leader has from this node; 0: none, or no lease is to run from it."""
     live: tuple[int, ...]  # nodes whose lease the leader counts as running, ascending
+    confirmed_life: Natural = 0
+    """Which lifetime of this node sent that reply (its incarnation); 0: not known, the leader or the reply is older."""
 
 
 class HeartbeatReply(Message, frozen=True, array_like=True, tag="hr", gc=False):
     term: Natural
     seq: Natural
     commit: Natural  # the follower's commit index: all up to it is applied before anything else is answered
+    life: Natural = 0  # incarnation of the process that answers
 
 
 class TimeoutNow(Message, frozen=True, array_like=True, tag="tn", gc=False):

@@ -226,6 +226,7 @@ class Leader:
         if progress is None or message.seq <= progress.acked_seq:
             return
         progress.acked_seq = message.seq
+        progress.acked_life = message.life
         progress.commit_index = message.commit
         progress.contact_ns = now_ns
         self._state.out.heartbeat_acks.append((sender, message.seq))
@@ -301,7 +302,8 @@ class Leader:
         for node, progress in self.progress.items():
             commit = min(state.commit_index, progress.match_index)
             confirmed_seq = progress.acked_seq if confirmed and progress.may_hold_lease else 0
-            self._send(node, Heartbeat(state.term, rounds.seq, commit, confirmed_seq, state.live_nodes))
+            life = progress.acked_life if confirmed_seq else 0
+            self._send(node, Heartbeat(state.term, rounds.seq, commit, confirmed_seq, state.live_nodes, life))
         self._quorum_may_have_answered()
 
     def _quorum_may_have_answered(self) -> None:

@@ -51,6 +51,7 @@ class Progress:
     """One follower or learner, as its leader sees it."""
 
     __slots__ = (
+        "acked_life",
         "acked_seq",
         "catch_up_index",
         "commit_index",
@@ -80,6 +81,7 @@ class Progress:
         self.commit_index = 0  # as of its newest heartbeat reply
         self.lease_index = next_index  # its lease is confirmed once its commit index is here
         self.acked_seq = 0
+        self.acked_life = 0  # incarnation of the process that sent this answer
         self.contact_ns = now_ns  # when its newest heartbeat reply came; given the benefit of the doubt at first
         self.waiting_since_ns = now_ns
         self.catch_up_index = catch_up_index

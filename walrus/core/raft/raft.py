@@ -53,7 +53,7 @@ class Raft(RaftState):
     Invariant: ``_lead`` is set exactly while the role is LEADER, ``_ballot`` exactly while it is a candidate of a kind.
     """
 
-    __slots__ = ("_ballot", "_heartbeat_seq", "_lead", "_leader_heard_ns", "_timer", "alarm", "leader")
+    __slots__ = ("_ballot", "_heartbeat_seq", "_lead", "_leader_heard_ns", "_life", "_timer", "alarm", "leader")
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Raft(RaftState):
         now_ns: int,
         snapshot: RaftSnapshot | None = None,
         base: tuple[int, int] = (0, 0),
+        life: int = 0,
     ) -> None:
         """Start from what the disk held: ``entries`` behind ``base`` (index, term), all of them durable, and the newest
         snapshot, which covers ``base`` and belongs to the same log.
@@ -81,6 +82,7 @@ class Raft(RaftState):
         self._ballot: Ballot | None = None
         self.alarm: ElectionTimer | Leader = self._timer  # its ``at_ns`` is when :meth:`tick` is due next
         self._heartbeat_seq = 0  # newest heartbeat answered in this term
+        self._life = life  # this process's incarnation
         # A node that comes back cannot know whether it promised a leader to stand still a moment ago: it keeps to it.
         self._leader_heard_ns = now_ns if hard_state.term else LONG_AGO_NS
         if self.is_only_voter:
@@ -293,13 +295,14 @@ class Raft(RaftState):
 
     def _on_heartbeat(self, sender: int, message: Heartbeat, now_ns: int) -> None:
         if message.seq <= self._heartbeat_seq:
-            # Repeated or overtaken. To answer again would date this node's lease later than the leader counts it.
-            return
+            return  # repeated or overtaken: to answer again would date the lease later than the leader counts it
         self._heartbeat_seq = message.seq
         self._hear_leader(sender, now_ns)
         self.advance_commit(message.commit)
-        self.send(sender, HeartbeatReply(self.term, message.seq, self.commit_index))
-        self.out.granted.append((sender, self.term, message.seq, message.confirmed_seq))
+        self.send(sender, HeartbeatReply(self.term, message.seq, self.commit_index, self._life))
+        # Two lives may answer one that comes late again; the leader counts from the first answer.
+        confirmed_seq = message.confirmed_seq if message.confirmed_life in (0, self._life) else 0
+        self.out.granted.append((sender, self.term, message.seq, confirmed_seq))
 
     def _on_request_vote(self, sender: int, message: RequestVote, now_ns: int) -> None:
         granted = may_grant(
