@@ -48,13 +48,12 @@ def end_of(records: int) -> int:
 class FakeNode:
     """A process as far as the checkers look into it: one leads Raft with ``log``, or writes segments."""
 
-    def __init__(self, node: int) -> None:
+    def __init__(self) -> None:
         self.metadata = SimpleNamespace()
         self.log: list[Entry] = []
         self.raft = SimpleNamespace(role=Role.FOLLOWER, term=1, log=self)
         self.snapshot_index = 0
         self.running = SimpleNamespace(
-            me=(node, node * 10, 1),
             writers=SimpleNamespace(_writers={}, get=lambda key: self.running.writers._writers.get(key)),
             recoveries=SimpleNamespace(_running={}),
             puts=SimpleNamespace(_routes={}, _forwarded={}),
@@ -95,7 +94,7 @@ class FakeCluster:
             )
 
     def _host(self, node: int) -> SimpleNamespace:
-        host = SimpleNamespace(node_id=node, life=1, node=FakeNode(node), changed=[])
+        host = SimpleNamespace(node_id=node, life=1, node=FakeNode(), changed=[])
         host.disk = SimpleNamespace(damage=SimpleNamespace(hurt={}), when_changed=host.changed.append)
         return host
 

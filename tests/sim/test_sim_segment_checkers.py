@@ -33,13 +33,7 @@ from walrus.core.raft.output import Role
 from walrus.core.requests import Pending
 from walrus.core.segment.messages import (
     GAP,
-    MOVED,
-    NO_SPACE,
-    REFUSED,
-    UNKNOWN,
     AppendAck,
-    ForwardPuts,
-    PutsDone,
     Repair,
 )
 from walrus.core.segment.targets import Target
@@ -245,38 +239,6 @@ def test_a_record_that_is_written_to_two_places_is_told(cluster: FakeCluster) ->
     again = Write("user_data/t:3.wal", 0, HEADER + blocks.encode_block(0, 0, 0, 0, [b"1"]), 1)
     with pytest.raises(Violation, match=r"node 2 writes b'1' to t:3 offset 0, and it was written to .* \(1, 1\)"):
         cluster.change(2, again)
-
-
-@pytest.mark.parametrize("status", [MOVED, REFUSED, NO_SPACE])
-def test_a_put_that_was_written_is_neither_given_back_nor_refused(cluster: FakeCluster, status: int) -> None:
-    cluster.hold(1, 2)
-    cluster.send(2, ForwardPuts(7, *KEY, [b"", b"1", b"2"]), 1)
-    cluster.send(1, PutsDone(7, 1, status), 2)
-    cluster.send(1, PutsDone(8, 1, UNKNOWN), 2)
-    with pytest.raises(Violation, match=r"node 1 (gives back|refuses).* b'1', which was written to t, .* \(1, 1\)"):
-        cluster.send(1, PutsDone(8, 1, status), 2)
-
-
-def test_a_later_process_and_the_writer_of_what_is_gone_may_give_back_what_was_written(cluster: FakeCluster) -> None:
-    cluster.hold(1, 2)
-    cluster.send(2, ForwardPuts(7, *KEY, [b"1"]), 1)
-    cluster.host(1).node.running.me = (1, 10, 2)
-    cluster.send(1, PutsDone(7, 1, MOVED), 2)
-    cluster.host(1).node.running.me = (1, 10, 1)
-    cluster.commit(RemoveTopic("t", 1))
-    cluster.send(1, PutsDone(7, 1, MOVED), 2)
-
-
-def test_what_was_given_back_is_written_elsewhere_only_and_what_was_refused_nowhere(cluster: FakeCluster) -> None:
-    cluster.send(2, ForwardPuts(7, *KEY, [b"x", b"y", b"z"]), 1)
-    for rid, status in ((7, MOVED), (8, MOVED), (9, REFUSED)):
-        cluster.send(1, PutsDone(rid, 1, status), 2)
-    moved, back, refused = (HEADER + blocks.encode_block(0, 0, 0, 0, [payload]) for payload in (b"x", b"y", b"z"))
-    cluster.change(2, Write("user_data/t:2.wal", 0, moved, 1))
-    with pytest.raises(Violation, match=r"writes b'y' to t:1 offset 0, of which the writer of segment 1 .* gives back"):
-        cluster.change(2, Write(PATH, 0, back, 1))
-    with pytest.raises(Violation, match=r"writes b'z' to t:3 offset 0, of which the writer of segment 1 .* refuses"):
-        cluster.change(2, Write("user_data/t:3.wal", 0, refused, 1))
 
 
 def test_when_a_writer_stops_nobody_is_left_waiting_for_it(cluster: FakeCluster) -> None:

@@ -14,7 +14,7 @@ from walrus.core.segment.writer import PROPOSED
 if TYPE_CHECKING:
     from walrus.core.cursors import OwnedCursor
     from walrus.core.metadata.commands import Writer
-    from walrus.core.metadata.state import Metadata, Segment
+    from walrus.core.metadata.state import Metadata
     from walrus.core.raft.membership import Membership
     from walrus.core.raft.snapshot import RaftSnapshot
     from walrus.core.segment.replica import Key, Replica
@@ -131,13 +131,6 @@ def writers(host: "Host") -> "dict[Key, SegmentWriter]":
     running = getattr(node, "running", None)
     found: dict[Key, SegmentWriter] = running.writers._writers if running is not None else _NO_WRITERS
     return found
-
-
-def wrote(host: "Host", segment: "Segment") -> bool:
-    """Whether the host's process is the one that a segment is, or was, written by."""
-    node: Any = host.node
-    running = getattr(node, "running", None)
-    return running is not None and running.me == segment.writer
 
 
 def tail_in_recovery(host: "Host", key: "Key") -> int:

@@ -27,7 +27,7 @@ class DataPath:
         CopyAnswers(cluster, copies, segments)
         fences = Fences(cluster, copies, segments)
         KeptCopies(copies, segments)
-        WrittenOnce(cluster, copies, segments)
+        WrittenOnce(copies)
         self._acknowledged = AcknowledgedRecords(cluster, copies, segments)
         proposals = SegmentProposals(cluster, copies, segments, fences, self._acknowledged)
         self._commands = ProposedCommands(cluster, proposals.proposed)
