@@ -76,6 +76,7 @@ class Network:
         self.hosts: dict[int, Host] = {}
         self.addresses: dict[str, Host] = {}
         self.filters: list[Filter] = []
+        self.filters_by_kind: dict[str, Filter] = {}  # for messages of one kind only, after the others
         self.tap: Callable[[int, int, bytes], None] | None = None  # sees (sender, recipient, bytes) of each message
         self.on_fate: Callable[[MessageFate], None] | None = None  # hears what filters did
         self.watcher: Watcher | None = None
@@ -182,6 +183,7 @@ class Network:
         for number in list(self._slow):
             self.speed_up(number)
         self.filters.clear()
+        self.filters_by_kind.clear()
         self._plans.clear()
         self._arrivals.clear()
         self.on_repeat = None
@@ -217,7 +219,7 @@ class Network:
             if self.watcher is not None:
                 self.watcher.ended(self.watcher.sent(link.sender, link.to, data, _ON_TIME)[0], "cut")
             return
-        if self.filters or self._plans:
+        if self.filters or self.filters_by_kind or self._plans:
             extras = self._fate(link, tag, number, data)
         copies = self.watcher.sent(link.sender, link.to, data, extras) if self.watcher is not None else None
         least, most = self.delay_ns
@@ -272,6 +274,8 @@ class Network:
         extras = _ON_TIME
         for transform in self.filters:
             extras = transform(sender, to, extras)
+        if self.filters_by_kind and (of_kind := self.filters_by_kind.get(name_of(tag))) is not None:
+            extras = of_kind(sender, to, extras)
         if extras is not _ON_TIME:
             if not extras and self.on_repeat is not None:
                 self._lost[sender, to, data[SAID_AT:SAID_END]] = True

@@ -12,6 +12,7 @@ from walrus.sim.faults.crash_restart import CrashRestart
 from walrus.sim.faults.disk_loss import DiskLoss
 from walrus.sim.faults.failed_sync import FailedSync
 from walrus.sim.faults.fault import Fault
+from walrus.sim.faults.few_kinds import FewKinds
 from walrus.sim.faults.flapping import Flapping
 from walrus.sim.faults.isolation import Isolation
 from walrus.sim.faults.late_join import LateJoin
@@ -40,6 +41,7 @@ KINDS: tuple[type[Fault], ...] = (
     Drop,
     Delay,
     Duplicate,
+    FewKinds,
     ClientReset,
     SlowDisk,
     AimedCrash,
