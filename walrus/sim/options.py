@@ -29,7 +29,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def least_steps(self) -> int:
         """They go on until the run has so many steps."""
-        return 0 if self.fault_ns else 2_000
+        return 0 if self.fault_ns else 3_000
 
     def arguments(self) -> str:
         """The command-line arguments of ``walrus-sim`` that give these options."""
