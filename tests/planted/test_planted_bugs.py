@@ -7,6 +7,7 @@ import scenes_copies
 import scenes_raft
 import scenes_segments
 import scenes_snapshots
+import scenes_survivors
 import scenes_topics
 from scene import SCENES, Scene
 
@@ -17,7 +18,10 @@ from walrus.core.raft.raft import Raft
 from walrus.core.raft.rounds import HeartbeatRounds
 
 PLANTED = [bug for bug in BUGS if bug.edits]
-PLAYS = (scenes_raft, scenes_snapshots, scenes_segments, scenes_copies, scenes_clauses, scenes_clients, scenes_topics)
+PLAYS = (
+    *(scenes_raft, scenes_snapshots, scenes_segments, scenes_copies),
+    *(scenes_clauses, scenes_clients, scenes_topics, scenes_survivors),
+)
 
 
 def bug_with(*edits: Edit) -> Bug:

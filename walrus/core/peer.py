@@ -160,10 +160,14 @@ class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
 
 
 class Removed(Message, frozen=True, array_like=True, tag="rm", gc=False):
-    """This node with this disk was removed from the cluster, as is committed: it is to stop."""
+    """This node with this disk was removed from the cluster, as is committed: it is to stop.
+
+    ``former``: the cluster had this id, and was made to go on without its majority; 0: nothing of the kind.
+    """
 
     node: Natural
     storage: Natural
+    former: Natural = 0
 
 
 class Propose(Message, frozen=True, array_like=True, tag="pp", gc=False):

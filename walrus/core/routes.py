@@ -43,7 +43,7 @@ def routes(node: "Running") -> dict[type, Route]:
     table: dict[type, Route] = {
         peer.JoinRequest: lambda e, m, now: node.joining.requested(m, now),
         peer.JoinReply: lambda e, m, now: node.group.adopt(node.joining.answered(m, now)),
-        peer.Removed: lambda e, m, now: node.group.told_removed(m),
+        peer.Removed: lambda e, m, now: node.group.told_removed(m, now),
         peer.Propose: lambda e, m, now: node.proposals.requested(e.sender, m, now),
         peer.ProposeReply: lambda e, m, now: node.proposals.answered(m),
         peer.ReadIndex: lambda e, m, now: node.reads.requested(e.sender, m, now),

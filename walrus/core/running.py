@@ -155,8 +155,14 @@ class Running:
 
     def must_stop(self) -> str:
         """Why this node can go on no more, or ""."""
+        node, storage, _ = self.me
+        if self.group.abandoned:
+            return (
+                f"node {node} with this data directory (storage id {storage:016x}) was removed from the cluster, which "
+                "has gone on without it (an operator used unsafe recovery on another node); what it holds is no part "
+                "of it any more: start it with an empty data directory to join anew"
+            )
         if self.group.removed:
-            node, storage, _ = self.me
             return (
                 f"node {node} with this data directory (storage id {storage:016x}) was removed from the cluster; "
                 "start it with an empty data directory to join anew"
@@ -251,6 +257,10 @@ class Running:
 
     def _restore(self, snapshot: Snapshot, now_ns: int) -> None:
         """Be as if the entries up to the snapshot's had been applied here."""
+        self.group.former = snapshot.former_clusters
+        for recovery in snapshot.recoveries:
+            if recovery not in self.metadata.recoveries:
+                self.out.log("warn", f"Of this cluster: {recovery}")
         restore(self.metadata, snapshot)
         self.proposals.skipped(snapshot.index)
         spread(self, self.metadata.drain(), now_ns)
