@@ -109,13 +109,16 @@ class Group:
 
         Where a crash tore an earlier beginning off, the cluster gets another id: nobody knows the first.
         """
-        self.cluster = 0
         self.adopt(self._rng.getrandbits(63) | 1)
         member = (info.node, info.storage)
         first = CreateTopic(FIRST_TOPIC, (info.node, info.storage, info.incarnation), (member,))
         founder = MemberInfo(info.node, info.storage, info.address, voter=True)
         self.raft.bootstrap(founder, [encode(info), encode(first)], now_ns)
         self._out.log("info", f"Bootstrapped cluster {self.cluster:016x}")
+
+    def forget_torn(self) -> None:
+        """An empty log: what cluster this node is said to belong to is the torn beginning of its own."""
+        self.cluster = self._out.cluster = 0
 
     def adopt(self, cluster: int) -> None:
         """Belong to this cluster from now on (0: to none yet)."""
@@ -146,8 +149,8 @@ class Group:
             return False
         if kind is JoinRequest:
             return envelope.cluster in (0, self.cluster)
-        if kind is JoinReply:
-            return not self.cluster or envelope.cluster == self.cluster
+        if isinstance(message, JoinReply):
+            return not self.cluster or envelope.cluster == self.cluster or message.lists
         if not self.cluster or envelope.cluster != self.cluster:
             return False
         if self.raft.storage_of.get(envelope.sender, envelope.sender_storage) != envelope.sender_storage:

@@ -141,15 +141,19 @@ class TimeoutNow(Message, frozen=True, array_like=True, tag="tn", gc=False):
 
 
 class JoinRequest(Message, frozen=True, array_like=True, tag="jq", gc=False):
+    """``only_asks``: which cluster do you belong to, and does it know ``node``?"""
+
     node: Natural
     storage: Natural
     address: str
+    only_asks: bool = False
 
 
 class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
     """``error`` empty: the cluster (id ``cluster``) has taken the request; its leader will call.
 
-    ``refused``: asking again will not help.
+    ``cluster`` 0: none is known. ``refused``: asking again will not help. ``lists``: to who only asked, that the
+    cluster has, or had, a member of that number.
     """
 
     cluster: Natural
@@ -157,6 +161,7 @@ class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
     leader_address: str
     error: str
     refused: bool = False
+    lists: bool = False
 
 
 class Removed(Message, frozen=True, array_like=True, tag="rm", gc=False):
