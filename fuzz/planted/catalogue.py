@@ -7,6 +7,7 @@ from fuzz.planted import (
     clients,
     copies,
     elections,
+    founders,
     leases,
     replication,
     segments,
@@ -16,7 +17,7 @@ from fuzz.planted import (
 )
 from fuzz.planted.bug import Bug
 
-_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients, topics, survivors)
+_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients, topics, survivors, founders)
 _IN_THE_NOTE: Final = 22
 
 BUGS: Final[tuple[Bug, ...]] = tuple(

@@ -4,6 +4,7 @@ import pytest
 import scenes_clauses
 import scenes_clients
 import scenes_copies
+import scenes_founders
 import scenes_raft
 import scenes_segments
 import scenes_snapshots
@@ -20,7 +21,7 @@ from walrus.core.raft.rounds import HeartbeatRounds
 PLANTED = [bug for bug in BUGS if bug.edits]
 PLAYS = (
     *(scenes_raft, scenes_snapshots, scenes_segments, scenes_copies),
-    *(scenes_clauses, scenes_clients, scenes_topics, scenes_survivors),
+    *(scenes_clauses, scenes_clients, scenes_topics, scenes_survivors, scenes_founders),
 )
 
 

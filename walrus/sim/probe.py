@@ -93,14 +93,18 @@ class RaftView(Protocol):
 
 
 def raft(host: "Host") -> RaftView | None:
-    """The host's Raft, if its process runs and has begun."""
+    """The host's Raft, if its process runs and has begun, in the one cluster that there is."""
+    if getattr(host, "beside", False):
+        return None
     node: Any = host.node
     view: RaftView | None = getattr(node, "raft", None)
     return view
 
 
 def metadata(host: "Host") -> "Metadata | None":
-    """The host's copy of the replicated state, if its process runs and has begun."""
+    """The host's copy of the replicated state, if its process runs and has begun, in the one cluster."""
+    if getattr(host, "beside", False):
+        return None
     node: Any = host.node
     state: Metadata | None = getattr(node, "metadata", None)
     return state
@@ -259,6 +263,14 @@ def storage(host: "Host") -> int:
     node: Any = host.node
     out = getattr(node, "out", None)
     found: int = out.storage_id if out is not None else 0
+    return found
+
+
+def cluster(host: "Host") -> int:
+    """The id of the cluster that the host's process belongs to, 0 where there is none yet."""
+    node: Any = host.node
+    out = getattr(node, "out", None)
+    found: int = out.cluster if out is not None else 0
     return found
 
 

@@ -92,7 +92,7 @@ def run_survival(seed: int, options: Options, factory: NodeFactory = Node, text:
 
 def _plain(setup: Setup) -> Setup:
     """Nothing goes but by the loss of disks."""
-    return replace(setup, retention="", churned=0, broken=(), drained=False)
+    return replace(setup, retention="", churned=0, broken=(), drained=False, founder_asks=False)
 
 
 def _first_world(world: World, options: Options, factory: NodeFactory) -> First:
