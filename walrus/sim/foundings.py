@@ -79,6 +79,10 @@ class Foundings:
                 "peers have not answered"
             )
 
+    def told(self, host: Host) -> int:
+        """The cluster that the process was told of, or 0."""
+        return self._told.get((host.node_id, host.life), 0)
+
     def exchanged(self, host: Host) -> None:
         """A node has got an empty disk."""
         self._belongs.pop(host.node_id, None)
