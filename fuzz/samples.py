@@ -335,6 +335,7 @@ def _startups() -> dict[str, bytes]:
     for name in ("upto-2", "upto-4", "upto-6"):
         files = {STARTUP_PATHS[0]: cut_file, STARTUP_PATHS[1]: snapshot_file(name)}
         found[f"cut-with-snapshot-{name}"] = packed(whole | files)
+    found["survived"] = packed(whole | {STARTUP_PATHS[1]: snapshot_file("survived")})
     found["cut-without-snapshot"] = packed(whole | {STARTUP_PATHS[0]: cut_file, STARTUP_PATHS[1]: b""})
     for path in STARTUP_PATHS:
         name = path.split("/")[1].replace(":", "-")

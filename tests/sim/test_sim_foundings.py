@@ -70,7 +70,7 @@ def test_one_that_could_not_hear_its_peers_may_found_a_cluster_and_gives_it_up(s
     assert labels["founded beside"] == labels["stopped beside"]
 
 
-def test_both_come_about() -> None:
+def test_some_of_them_found_a_cluster_and_some_do_not() -> None:
     counts = [founded_anew(seed)["founded beside"] for seed in range(1, 9)]
     assert 0 in counts
     assert 1 in counts
