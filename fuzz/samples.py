@@ -11,6 +11,7 @@ import msgspec
 from walrus.core import peer
 from walrus.core.codec import encode_message
 from walrus.core.metadata import commands, snapshot
+from walrus.core.metadata.overrides import UnsafeRecovery
 from walrus.core.metadata.snapshot import Snapshot
 from walrus.core.metadata.state import Metadata
 from walrus.core.peer import ENTRY_CONFIG, ENTRY_NOOP, ENTRY_NORMAL, Entry, Envelope, Message
@@ -48,6 +49,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     peer.JoinRequest(4, 8, "node4:6004"),
     peer.JoinReply(77, 1, "node1:6001", ""),
     peer.Removed(4, 8),
+    peer.Removed(4, 8, 77),
     peer.Propose(1 << 40, b"command"),
     peer.ProposeReply(1 << 40, 12, False, "topic logs exists"),
     peer.ReadIndex(5),
@@ -127,7 +129,7 @@ STARTUP_RECORDS: Final = (  # the journal of a node that made a cluster, ran twi
 )
 
 
-def _snapshot(upto: int) -> Snapshot:
+def _snapshot(upto: int, *recoveries: UnsafeRecovery, cluster: int = 77) -> Snapshot:
     """What the entries of STARTUP_RECORDS up to an index come to."""
     metadata, members, last = Metadata(), MEMBERSHIPS[0], None
     for record in STARTUP_RECORDS:
@@ -136,10 +138,14 @@ def _snapshot(upto: int) -> Snapshot:
             if record.kind == ENTRY_NORMAL:
                 metadata.apply(commands.decode(record.data))
     assert last is not None
-    return snapshot.take(metadata, 77, upto, last.term, members)
+    metadata.recoveries = recoveries
+    return snapshot.take(metadata, cluster, upto, last.term, members)
 
 
-SNAPSHOTS: Final = {f"upto-{upto}": snapshot.encode(_snapshot(upto)) for upto in (2, 4, 6, 7)}
+RECOVERY: Final = UnsafeRecovery(77, NODE, 8, 3, 1_700_000_000_000, "root on host", (2, 3), (("logs", 1, 5),))
+SNAPSHOTS: Final = {f"upto-{upto}": snapshot.encode(_snapshot(upto)) for upto in (2, 4, 6, 7)} | {
+    "survived": snapshot.encode(_snapshot(7, RECOVERY, cluster=79)),
+}
 
 CATALOGUE_RECORDS: Final = (
     catalogue.Held("logs", 1, 1),
@@ -329,6 +335,7 @@ def _startups() -> dict[str, bytes]:
     for name in ("upto-2", "upto-4", "upto-6"):
         files = {STARTUP_PATHS[0]: cut_file, STARTUP_PATHS[1]: snapshot_file(name)}
         found[f"cut-with-snapshot-{name}"] = packed(whole | files)
+    found["survived"] = packed(whole | {STARTUP_PATHS[1]: snapshot_file("survived")})
     found["cut-without-snapshot"] = packed(whole | {STARTUP_PATHS[0]: cut_file, STARTUP_PATHS[1]: b""})
     for path in STARTUP_PATHS:
         name = path.split("/")[1].replace(":", "-")

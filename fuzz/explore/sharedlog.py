@@ -115,7 +115,8 @@ class SharedLogGroup(Group):
         self.cluster = out.cluster = CLUSTER
         self.raft = SharedLogRaft(config.node_id)  # type: ignore[assignment]
         self._strangers: dict[tuple[int, int], None] = {}
-        self.removed = False
+        self.removed = self.abandoned = False
+        self.former = ()
         self._asked = (0, 0)
 
     def _is_removed(self, member: Member) -> bool:

@@ -39,7 +39,8 @@ class Bug:
     was met.
 
     ``textbook``: it breaks a classic clause of Raft or of segments, such as every account of them has. ``waits_for`` is
-    set where the code that has the bug is still to come.
+    set where the code that has the bug is still to come. ``lost_majority``: it shows only in runs in which all disks
+    but one are lost.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Bug:
     textbook: bool
     edits: tuple[Edit, ...] = ()
     waits_for: str = ""
+    lost_majority: bool = False
 
     @contextmanager
     def planted(self) -> Iterator[None]:

@@ -2,10 +2,22 @@
 
 from typing import Final
 
-from fuzz.planted import clauses, clients, copies, elections, leases, replication, segments, snapshots, topics
+from fuzz.planted import (
+    clauses,
+    clients,
+    copies,
+    elections,
+    founders,
+    leases,
+    replication,
+    segments,
+    snapshots,
+    survivors,
+    topics,
+)
 from fuzz.planted.bug import Bug
 
-_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients, topics)
+_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients, topics, survivors, founders)
 _IN_THE_NOTE: Final = 22
 
 BUGS: Final[tuple[Bug, ...]] = tuple(

@@ -48,9 +48,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seeds: int = 1000
     enough: int = 20
 
-    def options(self, seed: int) -> Options:
+    def options(self, seed: int, bug: Bug) -> Options:
         """What ``seed`` runs with."""
-        return Options(nodes=self.nodes[seed % len(self.nodes)])
+        return Options(nodes=self.nodes[seed % len(self.nodes)], lost_majority=bug.lost_majority)
 
 
 class Finding(msgspec.Struct):
@@ -103,14 +103,17 @@ def run_chunk(name: str, seeds: range, plan: Plan) -> list[Sighting]:
     """Run some seeds with a bug in this process, and those that went wrong once more without it."""
     found = []
     gc.disable()  # a run is short: collecting once after it is cheaper than many times while it grows
-    with _BY_NAME[name].planted():
+    bug = _BY_NAME[name]
+    with bug.planted():
         for seed in seeds:
-            result = run_seed(seed, plan.options(seed))
+            result = run_seed(seed, plan.options(seed, bug))
             if result.violation:
                 found.append(Sighting(seed, _NUMBER.sub("#", result.property_broken), result.violation))
             gc.collect(0)
     found = [
-        msgspec.structs.replace(sighting, sound=bool(run_seed(sighting.seed, plan.options(sighting.seed)).violation))
+        msgspec.structs.replace(
+            sighting, sound=bool(run_seed(sighting.seed, plan.options(sighting.seed, bug)).violation)
+        )
         for sighting in found
     ]
     gc.enable()

@@ -45,12 +45,12 @@ class Small(msgspec.Struct, frozen=True):
 def shrink_all(findings: Sequence[Finding], folder: Path, jobs: int, told: Callable[[Small], None]) -> list[Small]:
     """Shrink the first sighting of each bug in ``jobs`` processes, and write the scenarios into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown = [finding for finding in findings if finding.sightings]
+    shown = [finding for finding in findings if finding.sightings and not finding.bug.lost_majority]  # two worlds
     with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         tasks = {}
         for finding in shown:
             seed = finding.sightings[0].seed
-            tasks[pool.submit(_shrink, finding.bug.name, seed, finding.plan.options(seed))] = finding.bug
+            tasks[pool.submit(_shrink, finding.bug.name, seed, finding.plan.options(seed, finding.bug))] = finding.bug
         results = []
         for task in as_completed(tasks):
             small, scenario = task.result()

@@ -17,6 +17,7 @@ from walrus.cli.backup import format as backup_format
 from walrus.core.config import MS
 from walrus.core.metadata import commands
 from walrus.core.metadata import snapshot as snapshot_body
+from walrus.core.metadata.overrides import UnsafeRecovery
 from walrus.core.peer import ENTRY_CONFIG, ENTRY_NOOP, ENTRY_NORMAL, Entry
 from walrus.core.raft.membership import MemberInfo
 from walrus.core.segment import scan
@@ -131,7 +132,8 @@ def test_the_records_fields_are_the_codes() -> None:
 def test_the_snapshots_fields_are_the_codes() -> None:
     rows = {"body": snapshot_body.Snapshot, "node": snapshot_body.NodeRow, "topic": snapshot_body.TopicRow}
     assert as_listed(tables("Snapshot:")[1]) == {
-        name: fields_of(kind) for name, kind in (rows | {"segment": snapshot_body.SegmentRow}).items()
+        name: fields_of(kind)
+        for name, kind in (rows | {"segment": snapshot_body.SegmentRow, "recovery": UnsafeRecovery}).items()
     }
 
 
@@ -205,7 +207,8 @@ def test_the_pages_parser_reads_a_nodes_journal_and_snapshot_as_one_log(world: W
     assert ["b", 2] in records
     base, entries = page_parser.log(records)
     snap, body = page_parser.snapshot(world.files[snapshotfile.SNAPSHOT_PATH])
-    cluster, index, _, membership, nodes, topics, deleted = body
+    cluster, index, _, membership, nodes, topics, deleted, recoveries = body
+    assert recoveries == []
     assert (snap[:4], cluster) == ((b"WALSNAP\n", 1, 1, world.storage), world.cluster)
     assert 0 < base <= index <= base + len(entries) == world.node.raft.applied_index
     assert membership == [[[1, world.storage, "node1:6001", True]], []]

@@ -80,6 +80,7 @@ class Cluster(LocalCluster):
     def __init__(self, directory: Path, nodes: int = 3, environment: Mapping[str, str] | None = None) -> None:
         self._ports = PortsHeld(2 * _NODES_MAX)
         self._contact: dict[int, int] = {}
+        self._peers_of: dict[int, tuple[int, ...]] = {}
         ports = {"client_port": self._ports.first, "raft_port": self._ports.first + _NODES_MAX}
         settings = {"RUST_LOG": "debug", **(environment or {})}
         super().__init__(directory, nodes=nodes, environment=settings, **ports)
@@ -88,7 +89,13 @@ class Cluster(LocalCluster):
         command = super().command(node)
         if node in self._contact:
             command[-1] = f"{HOST}:{self.raft_port + self._contact[node] - 1}"
+        for peer in self._peers_of.get(node, ()):
+            command += ["--initial-peer", f"{HOST}:{self.raft_port + peer - 1}"]
         return command
+
+    def set_initial_peers(self, node: int, *peers: int) -> None:
+        """What a node that is started from now on is told."""
+        self._peers_of[node] = peers
 
     def join(self, node: int, through: int) -> None:
         """Start a node that is new, or was not part of ``nodes``, and joins through another."""

@@ -4,9 +4,11 @@ import pytest
 import scenes_clauses
 import scenes_clients
 import scenes_copies
+import scenes_founders
 import scenes_raft
 import scenes_segments
 import scenes_snapshots
+import scenes_survivors
 import scenes_topics
 from scene import SCENES, Scene
 
@@ -17,7 +19,10 @@ from walrus.core.raft.raft import Raft
 from walrus.core.raft.rounds import HeartbeatRounds
 
 PLANTED = [bug for bug in BUGS if bug.edits]
-PLAYS = (scenes_raft, scenes_snapshots, scenes_segments, scenes_copies, scenes_clauses, scenes_clients, scenes_topics)
+PLAYS = (
+    *(scenes_raft, scenes_snapshots, scenes_segments, scenes_copies),
+    *(scenes_clauses, scenes_clients, scenes_topics, scenes_survivors, scenes_founders),
+)
 
 
 def bug_with(*edits: Edit) -> Bug:

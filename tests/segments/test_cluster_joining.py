@@ -4,7 +4,7 @@ from segment_fixtures import Wire, joining_of, leading_raft, member, raft_of, se
 
 from walrus.core.actions import SendToAddress, SetPeerAddress
 from walrus.core.codec import decode_message
-from walrus.core.joining import COMPLAIN_NS, RETRY_NS, TRY_AGAIN
+from walrus.core.joining import COMPLAIN_NS, KNOWS_NONE, RETRY_NS, TRY_AGAIN
 from walrus.core.peer import JoinReply, JoinRequest
 
 REQUEST = JoinRequest(*member(4), "node4:6001")
@@ -103,7 +103,7 @@ def test_a_member_that_does_not_know_the_leader_says_to_try_again() -> None:
     assert wire.sent() == [(4, JoinReply(7, 0, "", TRY_AGAIN))]
 
 
-def test_a_node_that_belongs_to_no_cluster_answers_no_joiner() -> None:
+def test_a_node_that_belongs_to_no_cluster_says_so_to_a_joiner() -> None:
     bench = Joiner("a:1")
     bench.joining.requested(REQUEST, 0)
-    assert (bench.wire.sent(), bench.wire.others) == ([], [])
+    assert (bench.wire.sent(), bench.wire.others) == ([(4, JoinReply(0, 0, "", KNOWS_NONE))], [])

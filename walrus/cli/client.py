@@ -2,8 +2,8 @@
 
 Exit codes: 0 done (an empty topic included); 1 a node refused the request, or a record of several; 2 the
 command line is wrong; 3 no node could be reached, or none answered in time; 4 the outcome is unknown: the
-connection broke after a PUT or GET had left, so a record may or may not have been stored or taken. ``inspect`` and
-``doctor`` have their own.
+connection broke after a PUT or GET had left, so a record may or may not have been stored or taken. ``inspect``,
+``recover`` and ``doctor`` have their own.
 """
 
 import os
@@ -19,6 +19,7 @@ from walrus.cli.doctor.command import doctor
 from walrus.cli.inspection.command import inspect
 from walrus.cli.nodes import node
 from walrus.cli.output import print_json
+from walrus.cli.recover import recover
 from walrus.cli.repl import run_lines
 from walrus.cli.topic import topic, topic_name
 from walrus.client import (
@@ -49,7 +50,7 @@ Exit codes:
   2  the command line is wrong
   3  no node could be reached, or none answered in time
   4  outcome unknown: the record may or may not have been stored (put) or taken (get)
-inspect and doctor have their own.
+inspect, recover and doctor have their own.
 """
 
 
@@ -250,6 +251,7 @@ def topics(client: WalrusClient) -> None:
 
 
 main.add_command(inspect)
+main.add_command(recover)
 main.add_command(topic)
 main.add_command(doctor)
 main.add_command(node)

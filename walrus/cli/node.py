@@ -50,7 +50,12 @@ def _show_version(context: click.Context, _parameter: click.Parameter, asked: bo
 @click.option("--client-port", "--port", type=_PORT, default=8080, help="Port for clients.")
 @click.option("--client-host", default="127.0.0.1", help="Address to listen on for clients.")
 @click.option("--join", multiple=True, metavar="HOST:PORT", help="Raft address of an existing node; repeatable.")
-@click.option("--initial-peer", multiple=True, metavar="HOST:PORT", help="Raft address of a peer; repeatable.")
+@click.option(
+    "--initial-peer",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Raft address of a peer; repeatable. Node 1 asks it before it starts a cluster.",
+)
 @click.option("--log-file", type=click.Path(path_type=Path), help="Log file, reopened on SIGHUP.  [default: stdout]")
 @click.option(
     "--version",
@@ -74,7 +79,8 @@ def main(
 ) -> None:
     """Run one node of a Walrus cluster until SIGTERM or Ctrl-C.
 
-    A fresh node 1 without --join starts a new cluster with the topic "logs"; other nodes --join one.
+    A fresh node 1 without --join starts a new cluster with the topic "logs", unless an --initial-peer belongs to one
+    already; other nodes --join one.
     """
     flags = Flags(
         node_id=node_id,

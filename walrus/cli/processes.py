@@ -19,7 +19,7 @@ from walrus.cli.probe import why_not_formed
 HOST = "127.0.0.1"
 _RUN_NODE = "from walrus.cli.node import main; main()"  # where the package is not installed
 _PR_SET_PDEATHSIG = 1
-_OWN_NAMES = re.compile(r"node_[1-9][0-9]*(\.log.*)?\Z")
+_OWN_NAMES = re.compile(r"node_[1-9][0-9]*(\.log.*|\.damaged)?\Z")
 _LOG_TAIL_BYTES = 16 * 1024
 
 

@@ -29,6 +29,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_entries: int = 10_000  # log entries applied since the last metadata snapshot that make the next one due
     snapshot_bytes: int = 16 * 1024 * 1024  # the same by growth of the journal
     snapshot_chunk_bytes: int = 256 * 1024  # of one message that brings a snapshot to a follower
+    found_after_ns: int = 3 * SECOND  # an empty node 1 waits so long for initial peers that stay silent
     replace_after_ns: int = 30 * SECOND  # a replica dead for so long is replaced by a spare
     metadata_reserve_bytes: int = 4 * 1024 * 1024  # reserved ahead in journal and catalogue each, for a full disk
     mark_interval_ns: int = 100 * MS  # how often it is noted up to where copies are durable, at most; 0: never

@@ -3,7 +3,7 @@
 from typing import Final
 
 from walrus.core.actions import SetPeerAddress
-from walrus.core.config import NodeConfig
+from walrus.core.config import SECOND, NodeConfig
 from walrus.core.lease import Lease, LeaseTable
 from walrus.core.liveness import Liveness
 from walrus.core.metadata import snapshot
@@ -45,6 +45,8 @@ _FROM_LEADERS: Final = (AppendEntries, Heartbeat, InstallSnapshot)
 """What only the leader of a term sends. A node that is behind may know it as a member with an earlier disk; the answers
 of such a disk, which others count, it must not take for those of the later one.
 """
+ABANDONED_AFTER_NS: Final = 5 * SECOND
+"""Who knows of no leader for so long believes that its cluster has gone on without it. Who has a quorum does not."""
 KEPT_SHARE: Final = 4  # of what may lie between two snapshots a quarter stays in the log behind the newest one
 KEPT_MOST: Final = 4  # a slow follower that answers holds back so many times as much
 
@@ -90,7 +92,14 @@ class Group:
         self._committed = self._membership  # as of which these are out:
         self._removed: frozenset[Member] = frozenset()  # membership only
         self.removed = False  # this node with its disk is no member any more, and never will be
+        self.former: tuple[int, ...] = ()  # ids that the cluster had before unsafe recoveries
+        self._rival_said = False
+        self.abandoned = False  # the cluster has gone on without this node, by an unsafe recovery
+        self._has_leader_ns = now_ns  # when a leader was known last, or this process began
         if recovered is not None:
+            self.former = recovered.state.former_clusters
+            if self.cluster in self.former:
+                self.cluster = 0
             self.adopt(recovered.state.cluster)
         self._follow_membership()
 
@@ -101,13 +110,16 @@ class Group:
 
         Where a crash tore an earlier beginning off, the cluster gets another id: nobody knows the first.
         """
-        self.cluster = 0
         self.adopt(self._rng.getrandbits(63) | 1)
         member = (info.node, info.storage)
         first = CreateTopic(FIRST_TOPIC, (info.node, info.storage, info.incarnation), (member,))
         founder = MemberInfo(info.node, info.storage, info.address, voter=True)
         self.raft.bootstrap(founder, [encode(info), encode(first)], now_ns)
         self._out.log("info", f"Bootstrapped cluster {self.cluster:016x}")
+
+    def forget_torn(self) -> None:
+        """An empty log: what cluster this node is said to belong to is the torn beginning of its own."""
+        self.cluster = self._out.cluster = 0
 
     def adopt(self, cluster: int) -> None:
         """Belong to this cluster from now on (0: to none yet)."""
@@ -120,23 +132,26 @@ class Group:
         out = self._out
         if envelope.recipient and envelope.recipient != out.node_id:
             return False
-        if envelope.recipient_storage and envelope.recipient_storage != out.storage_id:
-            return False
         if envelope.sender == out.node_id:
             if envelope.sender_storage != out.storage_id:
                 self._complain(envelope)
             return False  # own messages never take the wire: another process was given this node's number
+        if isinstance(message, Removed):
+            return not self.cluster or self.cluster in (envelope.cluster, message.former)
         kind = type(message)
-        if kind is Removed:
-            return not self.cluster or envelope.cluster == self.cluster
         sender = (envelope.sender, envelope.sender_storage)
+        if envelope.cluster in self.former:  # it may have meant the disk that this node had then
+            out.send_to_member(sender, Removed(*sender, envelope.cluster))
+            return False
+        if envelope.recipient_storage and envelope.recipient_storage != out.storage_id:
+            return False
         if self._is_removed(sender):
             out.send_to_member(sender, Removed(*sender))
             return False
         if kind is JoinRequest:
             return envelope.cluster in (0, self.cluster)
-        if kind is JoinReply:
-            return not self.cluster or envelope.cluster == self.cluster
+        if isinstance(message, JoinReply):
+            return not self.cluster or envelope.cluster == self.cluster or message.lists
         if not self.cluster or envelope.cluster != self.cluster:
             return False
         if self.raft.storage_of.get(envelope.sender, envelope.sender_storage) != envelope.sender_storage:
@@ -163,10 +178,24 @@ class Group:
             self._committed, self._removed = committed, frozenset(committed.removed)
         return member in self._removed
 
-    def told_removed(self, message: Removed) -> None:
-        """A member of the cluster says who was removed."""
-        if (message.node, message.storage) == (self._out.node_id, self._out.storage_id):
+    def told_removed(self, message: Removed, now_ns: int) -> None:
+        """A member of the cluster says who was removed, or of one that has gone on without this node.
+
+        The latter never stops a quorum, whose leader is known: then two clusters serve, and an operator must choose.
+        """
+        if (message.node, message.storage) != (self._out.node_id, self._out.storage_id):
+            return
+        if not message.former or message.former != self.cluster:
             self.removed = True
+        elif now_ns - self._has_leader_ns >= ABANDONED_AFTER_NS:
+            self.abandoned = True
+        elif self.raft.leader and not self._rival_said:
+            self._rival_said = True
+            self._out.log(
+                "error",
+                "an unsafe recovery was used on one of this cluster's disks while a majority lives here: there are two "
+                "clusters now, and what is written to one the other never has; stop one of them",
+            )
 
     def _complain(self, envelope: Envelope) -> None:
         who = (envelope.sender, envelope.sender_storage)
@@ -196,6 +225,8 @@ class Group:
     def tick(self, leases: LeaseTable, liveness: Liveness, now_ns: int) -> None:
         """Tell who is live; Raft's own deadline is the caller's business."""
         self.removed = self.removed or self._is_removed((self._out.node_id, self._out.storage_id))
+        if self.raft.leader:
+            self._has_leader_ns = now_ns
         if self.raft.role is LEADER:
             me = self._out.node_id
             live = tuple(

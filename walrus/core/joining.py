@@ -6,7 +6,7 @@ from walrus.core.actions import SendToAddress, SetPeerAddress
 from walrus.core.config import MS, SECOND, NodeConfig
 from walrus.core.departures import Departures
 from walrus.core.outbox import Outbox
-from walrus.core.peer import JoinReply, JoinRequest
+from walrus.core.peer import JoinReply, JoinRequest, Member
 from walrus.core.raft.membership import MemberInfo
 from walrus.core.raft.raft import Raft
 
@@ -14,7 +14,20 @@ RETRY_NS: Final = 250 * MS
 SILENCE_NS: Final = 1_000 * MS
 COMPLAIN_NS: Final = 5 * SECOND
 TRY_AGAIN: Final = "not the leader"
+ONLY_ASKED: Final = "only asked"
+KNOWS_NONE: Final = "it runs, and belongs to no cluster itself yet"
 NO_ANSWER: Final = "no answer (give --join the raft port of a member that runs and that this machine can reach)"
+
+
+def why_removed(me: Member, *, abandoned: bool) -> str:
+    """Why a node that is no member any more stops; ``abandoned``: its cluster went on without it."""
+    which = f"node {me[0]} with this data directory (storage id {me[1]:016x}) was removed from the cluster"
+    if not abandoned:
+        return f"{which}; start it with an empty data directory to join anew"
+    return (
+        f"{which}, which has gone on without it (an operator used unsafe recovery on another node); what it holds is "
+        "no part of it any more: start it with an empty data directory to join anew"
+    )
 
 
 class Joining:
@@ -51,8 +64,8 @@ class Joining:
         known = [m.address for m in self._raft.membership.members if m.node != self._out.node_id]
         return list(dict.fromkeys(self._targets + known))
 
-    def tick(self, now_ns: int) -> None:
-        """Ask the next address."""
+    def tick(self, now_ns: int, *, everybody: bool = False) -> None:
+        """Ask the next address, or ``everybody`` at once."""
         if now_ns < self._next_ns or not self._wanted(now_ns):
             return
         self._next_ns = now_ns + RETRY_NS
@@ -62,7 +75,8 @@ class Joining:
         address = addresses[self._attempt % len(addresses)]
         self._attempt += 1
         request = JoinRequest(self._out.node_id, self._out.storage_id, self._config.advertise_address)
-        self._out.add(SendToAddress(address, self._out.encode(0, request)))
+        for asked in addresses if everybody else (address,):
+            self._out.add(SendToAddress(asked, self._out.encode(0, request)))
         if now_ns - self._complained_ns >= COMPLAIN_NS:
             self._complained_ns = now_ns
             self._out.log("warn", f"Failed to join cluster through {address} so far: {self._last_error}; still trying")
@@ -70,8 +84,14 @@ class Joining:
     def requested(self, message: JoinRequest, now_ns: int) -> None:
         """A node wants to join. Only the leader decides; others name it."""
         if not self._out.cluster:
+            self._out.send_to_member((message.node, message.storage), JoinReply(0, 0, "", KNOWS_NONE))
             return
         known = self._raft.membership.get(message.node)
+        if message.only_asks:
+            lists = known is not None or any(node == message.node for node, _ in self._raft.membership.removed)
+            reply = JoinReply(self._out.cluster, 0, "", ONLY_ASKED, lists=lists)
+            self._out.send_to_member((message.node, message.storage), reply)
+            return
         if known is None or known.storage == message.storage:  # else the address is that of another process
             self._out.add(SetPeerAddress(message.node, message.address))
         leader, refused = self._raft.leader, False

@@ -39,6 +39,10 @@ class Outbox:
         storage = self.storage_of.get(to, 0)
         return packed_envelope(self.cluster, self.node_id, self.storage_id, to, storage) + encode_body(message)
 
+    def encode_outside(self, message: Message) -> bytes:
+        """For a node of whatever cluster, or none."""
+        return packed_envelope(0, self.node_id, self.storage_id, 0, 0) + encode_body(message)
+
     def send_to_member(self, member: Member, message: Message) -> None:
         """Send to a node with this disk, whatever the configuration says of it; its connection is the newest one."""
         envelope = packed_envelope(self.cluster, self.node_id, self.storage_id, *member)

@@ -144,15 +144,19 @@ class TimeoutNow(Message, frozen=True, array_like=True, tag="tn", gc=False):
 
 
 class JoinRequest(Message, frozen=True, array_like=True, tag="jq", gc=False):
+    """``only_asks``: which cluster do you belong to, and does it know ``node``?"""
+
     node: Natural
     storage: Natural
     address: str
+    only_asks: bool = False
 
 
 class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
     """``error`` empty: the cluster (id ``cluster``) has taken the request; its leader will call.
 
-    ``refused``: asking again will not help.
+    ``cluster`` 0: none is known. ``refused``: asking again will not help. ``lists``: to who only asked, that the
+    cluster has, or had, a member of that number.
     """
 
     cluster: Natural
@@ -160,13 +164,18 @@ class JoinReply(Message, frozen=True, array_like=True, tag="jr", gc=False):
     leader_address: str
     error: str
     refused: bool = False
+    lists: bool = False
 
 
 class Removed(Message, frozen=True, array_like=True, tag="rm", gc=False):
-    """This node with this disk was removed from the cluster, as is committed: it is to stop."""
+    """This node with this disk was removed from the cluster, as is committed: it is to stop.
+
+    ``former``: the cluster had this id, and was made to go on without its majority; 0: nothing of the kind.
+    """
 
     node: Natural
     storage: Natural
+    former: Natural = 0
 
 
 class Propose(Message, frozen=True, array_like=True, tag="pp", gc=False):

@@ -134,6 +134,7 @@ SEGMENTS: Final = (
     Family("walrus_stuck_segments", GAUGE, "On the leader: too few copies are left.", _count("stuck_segments")),
     _gauge("walrus_repairs_waiting", "Copies on this node that lack records.", "repairs_waiting"),
     _counter("walrus_recoveries_total", "Seals that this node began, as leader, for a lost writer.", "recoveries"),
+    Family("walrus_unsafe_recoveries", GAUGE, "Lost majorities that operators overrode.", _count("unsafe_recoveries")),
     _histogram("walrus_rollover_duration_seconds", "From a segment's last record until it is sealed.", "rollovers"),
     Family(
         "walrus_replication_lag_records",

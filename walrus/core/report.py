@@ -45,6 +45,7 @@ def report(node: "Running", now_ns: int) -> Report:
         "copies": len(node.store.replicas),
         "stuck_segments": node.recoveries.stuck(),
         "recoveries": node.recoveries.count,
+        "unsafe_recoveries": status.unsafe_recoveries(node.metadata.recoveries),
         "repairs_waiting": node.repairs.waiting,
         "rollovers": histogram_value(node.writers.rollovers.counts, node.writers.rollovers.sum_ns),
         **_replication_lag(node),

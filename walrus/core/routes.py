@@ -22,6 +22,11 @@ def _raft_message(node: "Running", e: Envelope, m: peer.RaftMessage, now: int) -
         node.joining.heard_leader(now)
 
 
+def _join_reply(node: "Running", e: Envelope, m: peer.JoinReply, now: int) -> None:
+    node.founding.answered(e.sender, m)
+    node.group.adopt(node.joining.answered(m, now))
+
+
 def _fence(node: "Running", e: Envelope, m: sm.Fence) -> None:
     node.store.fence(e.sender, m)
     node.writers.fenced((m.topic, m.segment), m.epoch)
@@ -42,8 +47,8 @@ def routes(node: "Running") -> dict[type, Route]:
     """The table of a node: each kind of message has one route."""
     table: dict[type, Route] = {
         peer.JoinRequest: lambda e, m, now: node.joining.requested(m, now),
-        peer.JoinReply: lambda e, m, now: node.group.adopt(node.joining.answered(m, now)),
-        peer.Removed: lambda e, m, now: node.group.told_removed(m),
+        peer.JoinReply: lambda e, m, now: _join_reply(node, e, m, now),
+        peer.Removed: lambda e, m, now: node.group.told_removed(m, now),
         peer.Propose: lambda e, m, now: node.proposals.requested(e.sender, m, now),
         peer.ProposeReply: lambda e, m, now: node.proposals.answered(m),
         peer.ReadIndex: lambda e, m, now: node.reads.requested(e.sender, m, now),

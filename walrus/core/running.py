@@ -14,9 +14,10 @@ from walrus.core.departures import Departures
 from walrus.core.events import DriverMeasured
 from walrus.core.farewell import Farewells
 from walrus.core.fetcher import Fetcher
+from walrus.core.founding import Founding
 from walrus.core.gets import Gets
 from walrus.core.group import Group
-from walrus.core.joining import Joining
+from walrus.core.joining import Joining, why_removed
 from walrus.core.lease import Lease, LeaseTable
 from walrus.core.leaving import Leaving
 from walrus.core.liveness import Liveness
@@ -60,7 +61,8 @@ class Running:
     # More attributes than an object holds in line: without slots each access is a look-up in a dictionary.
     __slots__ = (
         *("_announced", "_junk_said", "_known", "_myself", "_next_tick", "_on", "_own", "_tick_ns", "config"),
-        *("cursors", "departures", "farewells", "fetcher", "gets", "group", "joining", "lease", "leases", "leaving"),
+        *("cursors", "departures", "farewells", "fetcher", "founding", "gets", "group", "joining"),
+        *("lease", "leases", "leaving"),
         *("driver", "loop", "wall_ns"),
         *("liveness", "me", "metadata", "out", "proposals", "puts", "raft", "reachability", "reader", "reads"),
         *("recoveries", "removal", "repairs", "retention", "scrub", "service", "sessions", "stalled_after_ns"),
@@ -92,6 +94,7 @@ class Running:
             out, tokens, self.metadata, ready.catalogue_log, ready.copies, files,
             config.mark_interval_ns, config.catalogue_rewrite_bytes,
         )  # fmt: skip
+        self.founding = Founding(out, config, self.raft, self.metadata, self.store, now_ns)
         self.fetcher = Fetcher(out, config, self.metadata, self.liveness)
         self.cursors = Cursors(config, me, self.metadata, self.lease, self.fetcher, self.proposals)
         self.writers = Writers(
@@ -137,11 +140,11 @@ class Running:
         if recovered is not None:
             self._restore(recovered, now_ns)
         fresh = not self.raft.membership.members
-        info = self._own_info()
-        if fresh and self.config.node_id == 1 and not self.config.join:
-            if not self.raft.may_bootstrap:
-                return ""
-            self.group.bootstrap(info, now_ns)
+        if fresh and self.founding.may_found:
+            if self.raft.may_bootstrap:
+                self.group.forget_torn()
+                if self.founding.begin():
+                    self.group.bootstrap(self._own_info(), now_ns)
         elif fresh and not self.joining.has_targets:
             return (
                 f"node {self.config.node_id} has no data and no cluster to join: give --join HOST:PORT of a "
@@ -155,13 +158,9 @@ class Running:
 
     def must_stop(self) -> str:
         """Why this node can go on no more, or ""."""
-        if self.group.removed:
-            node, storage, _ = self.me
-            return (
-                f"node {node} with this data directory (storage id {storage:016x}) was removed from the cluster; "
-                "start it with an empty data directory to join anew"
-            )
-        return self.joining.refused
+        if self.group.removed or self.group.abandoned:
+            return why_removed(self.me[:2], abandoned=self.group.abandoned)
+        return self.founding.must_stop() or self.joining.refused
 
     def waiting(self) -> int:
         """Requests of clients that are still under way here."""
@@ -251,6 +250,10 @@ class Running:
 
     def _restore(self, snapshot: Snapshot, now_ns: int) -> None:
         """Be as if the entries up to the snapshot's had been applied here."""
+        self.group.former = snapshot.former_clusters
+        for recovery in snapshot.recoveries:
+            if recovery not in self.metadata.recoveries:
+                self.out.log("warn", f"Of this cluster: {recovery}")
         restore(self.metadata, snapshot)
         self.proposals.skipped(snapshot.index)
         spread(self, self.metadata.drain(), now_ns)
@@ -328,7 +331,10 @@ class Running:
             self.reachability.doubt([node for node in self.metadata.nodes if node != self.me[0]], now_ns)
         self.group.tick(self.leases, self.liveness, now_ns)
         self.group.take_snapshot(self.metadata, now_ns)
-        self.joining.tick(now_ns)
+        self.joining.tick(now_ns, everybody=self.founding.asks)
+        if self.founding.due(now_ns):
+            self.group.bootstrap(self._own_info(), now_ns)
+        self.founding.tick(now_ns)
         self._announce()
         self.store.notes.tick(now_ns)
         self.recoveries.tick(now_ns)

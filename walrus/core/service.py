@@ -118,7 +118,7 @@ class Service:
         elif request.verb == FETCH:
             self._gets.fetch(slot, request.topic, request.segment, request.offset, now_ns)
         elif request.verb == STATE and topic is not None:
-            self._sessions.answer(slot, status.to_json(status.topic_state(topic)))
+            self._sessions.answer(slot, status.to_json(status.topic_state(topic, self._metadata.recoveries)))
         elif request.verb == INFO and topic is not None:
             self._sessions.answer(slot, status.to_json(status.topic_info(topic)))
         elif topic is not None:

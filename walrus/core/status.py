@@ -6,6 +6,7 @@ import msgspec
 
 from walrus.core.config import NodeConfig
 from walrus.core.metadata.commands import OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.overrides import UnsafeRecovery
 from walrus.core.metadata.settings import NAMES, TopicSettings
 from walrus.core.metadata.state import Topic
 from walrus.core.raft.membership import Membership
@@ -25,7 +26,7 @@ def to_json(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
-def topic_state(topic: Topic) -> dict[str, Any]:
+def topic_state(topic: Topic, recoveries: tuple[UnsafeRecovery, ...] = ()) -> dict[str, Any]:
     """The original's five keys, and what replication adds. Map keys are strings; segments start at 1."""
     last = topic.last
     sealed = {str(s.number): s.count for s in topic.segments if s.state == SEALED}
@@ -42,7 +43,24 @@ def topic_state(topic: Topic) -> dict[str, Any]:
         "earliest_segment": topic.first.number,
         "earliest_offset": topic.first.base,
         **settings(topic.settings),
+        "unsafe_recoveries": unsafe_recoveries(recoveries, topic.name),
     }
+
+
+def unsafe_recoveries(recoveries: tuple[UnsafeRecovery, ...], topic: str = "") -> list[dict[str, Any]]:
+    """Each time that an operator overrode a lost majority, the oldest first; records lost of one topic, or of all."""
+    return [
+        {
+            "term": recovery.term,
+            "index": recovery.index,
+            "time_ms": recovery.wall_ms,
+            "by": recovery.by,
+            "node": recovery.node,
+            "nodes_given_up": list(recovery.given_up),
+            "sealed_records_lost": sum(records for name, _, records in recovery.lost if topic in ("", name)),
+        }
+        for recovery in recoveries
+    ]
 
 
 def settings(of_topic: TopicSettings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from walrus.sim.client import Link
 from walrus.sim.deeds import AnyDeed
 from walrus.sim.deeds.disks import heal_disk
 from walrus.sim.deeds.processes import DEAD, Crash, StartNode
+from walrus.sim.foundings import Foundings
 from walrus.sim.history import History
 from walrus.sim.host import Host, NodeFactory
 from walrus.sim.moments import Moments
@@ -55,6 +56,7 @@ class Cluster:
         self.network = Network(world, world.rng.stream("network"), setup.network_delay_ns)
         self.streams = Streams(world, world.rng.stream("streams"))
         self.moments = Moments(self.network, self.streams)
+        self.foundings = Foundings(self)
         self.hosts = [
             Host(
                 world, setup.config(n), factory, self.network, self.streams, setup.disk_latency_ns[n - 1],
@@ -64,7 +66,7 @@ class Cluster:
         ]  # fmt: skip
         for host in self.hosts:
             self.network.add(host, address(host.node_id))
-            host.when_removed = self._was_removed
+            host.when_stranded = self._stranded
         self.operator = Link(_OPERATOR, world, self.streams, History())
         self._last_number = 0
 
@@ -118,14 +120,21 @@ class Cluster:
         host.disk.exchange()
         host.dead = False
         host.injured = ""
-        others = tuple(address(other.node_id) for other in self.hosts if other is not host)
-        host.config = replace(host.config, join=others)  # whoever is empty asks the others, node 1 too
+        self.foundings.exchanged(host)
+        if not host.config.initial_peers:  # whoever is empty asks the others, node 1 too
+            others = tuple(address(other.node_id) for other in self.hosts if other is not host)
+            host.config = replace(host.config, join=others)
 
-    def _was_removed(self, host: Host) -> None:
-        """A process stops because it was told that it is no member any more: an operator takes it in anew."""
-        if host.node_id not in self.may_be_removed:
+    def _stranded(self, host: Host) -> None:
+        """A process stops because it is no member any more, or founded a cluster beside the one there is: an operator
+        takes it in anew.
+        """
+        if host.beside:
+            self.world.labels["stopped beside"] += 1
+        elif host.node_id not in self.may_be_removed:
             raise Violation(f"membership: node {host.node_id} was told that it is removed, and nobody asked for that")
-        self.world.labels["removed node told"] += 1
+        else:
+            self.world.labels["removed node told"] += 1
         self.renew_disk(host)
         self.world.after(_TAKEN_IN_NS, self._take_in, host)
 
@@ -162,6 +171,8 @@ class Cluster:
             host.note("starts for the first time")
 
     def _before_end(self, host: Host) -> None:
+        if host.beside:
+            return
         view = probe.raft(host)
         if view is not None:
             self.last_voters[host.node_id] = view.membership.voters
@@ -169,6 +180,9 @@ class Cluster:
             checker.on_crash(host)
 
     def _after_turn(self, host: Host) -> None:
+        self.foundings.after_turn(host)
+        if host.beside:
+            return
         self.moments.after_turn(host)
         for checker in self.checkers:
             checker.after_turn(host)

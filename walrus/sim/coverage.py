@@ -9,6 +9,7 @@ import msgspec
 
 from walrus.sim.faults import KINDS
 from walrus.sim.message_kinds import TAGS
+from walrus.sim.options import Options
 
 _JUDGED_FROM_RUNS: Final = 40
 """A fault that was on in so many runs and never changed an outcome fails the campaign."""
@@ -40,6 +41,16 @@ _SOMETIMES: Final = (
 )
 
 
+_WITH_LOST_MAJORITY: Final = (
+    "survived",
+    "survived with sealed records lost",
+    "survived with damaged copies",
+    "survived with segments that its log did not know",
+    "nobody could survive",
+    "removed node told",
+)
+
+
 class FaultRow(msgspec.Struct, frozen=True):
     """One fault kind in a campaign: runs it was on in, how often it fired, how often it changed an outcome."""
 
@@ -68,11 +79,11 @@ def fault_rows(labels: dict[str, int]) -> list[FaultRow]:
     return [row for row in rows if row.runs]
 
 
-def never_hit(labels: dict[str, int]) -> list[str]:
+def never_hit(labels: dict[str, int], options: Options) -> list[str]:
     """The labels that were to be hit sometimes and were not."""
-    return [label for label in _SOMETIMES if not labels.get(label)]
+    return [label for label in known_labels(options) if not labels.get(label)]
 
 
-def known_labels() -> int:
-    """How many labels a campaign is to hit."""
-    return len(_SOMETIMES)
+def known_labels(options: Options) -> tuple[str, ...]:
+    """What a campaign is to hit."""
+    return _WITH_LOST_MAJORITY if options.lost_majority else _SOMETIMES

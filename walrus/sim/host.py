@@ -38,7 +38,8 @@ from walrus.sim.world import SECOND, US, Violation, World
 _POLL_FINISHED: Final = PollFinished()
 _TIMER_FIRED: Final = TimerFired()
 _LEAST_SLEEP_NS: Final = 1 * US
-_REMOVED: Final = "was removed from the cluster"
+_START_ANEW: Final = ("was removed from the cluster", "without hearing of")
+"""Reasons to stop after which an operator starts the node on an empty disk."""
 
 
 class NodeLike(Protocol):
@@ -82,6 +83,7 @@ class Host:
         self.injured = ""
         self.dead = False
         self.paused = False
+        self.beside = False  # in another cluster than the rest, see :mod:`walrus.sim.foundings`
         self.stood_still_ns = 0  # how long this process was paused, all in all
         self.gather_per_million = 100_000  # turns that gather events for a while
         self.gather_most_ns = 500 * US
@@ -91,7 +93,7 @@ class Host:
         self._streams = streams
         self._after_turn = after_turn
         self._before_end = before_end
-        self.when_removed: Callable[[Host], None] | None = None
+        self.when_stranded: Callable[[Host], None] | None = None
         self._rng = world.rng.stream(f"host {self.node_id}")
         self.disk = Disk(world, world.rng.stream(f"disk {self.node_id}"), self.deliver, disk_latency_ns)
         self.clock = Clock(world, self._rng.randrange(1, 1000) * SECOND)
@@ -130,6 +132,7 @@ class Host:
         """Start the process on what the disk holds."""
         assert self.node is None, f"node {self.node_id} runs already"
         self.life += 1
+        self.beside = False
         self.stopped_because = ""
         self.node = self._factory(self.config, self._rng.stream(f"life {self.life}"), self.clock.now_ns())
         self.deliver(Started(self.disk.sizes(), self.clock.wall_ns()))
@@ -322,6 +325,8 @@ class Host:
         self.disk.change(action)
 
     def _reply(self, action: Reply) -> None:
+        if self.beside and not action.close:
+            return
         self._streams.towards_client(self.node_id, action.conn, action.data, action.close)
 
     def _pause(self, action: PauseReading) -> None:
@@ -336,8 +341,8 @@ class Host:
     def _stop(self, action: Stop) -> None:
         self.stopped_because = action.reason or "stopped"
         self.note(f"stops with code {action.exit_code}: {action.reason}")
-        if action.exit_code and _REMOVED in action.reason and self.when_removed is not None:
-            self.when_removed(self)
+        if action.exit_code and self.when_stranded is not None and any(why in action.reason for why in _START_ANEW):
+            self.when_stranded(self)
             return
         if action.exit_code:
             if not self.injured:

@@ -20,6 +20,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     converge_ns: int = 20_000 * MS  # after the faults, the bound for everything to be well again
     max_steps: int = 400_000
     faults: tuple[str, ...] | None = None
+    lost_majority: bool = False  # all disks but one are lost in the end, see :mod:`walrus.sim.survival`
 
     @property
     def least_fault_ns(self) -> int:
@@ -45,4 +46,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"--steps {self.max_steps}")
         if self.faults is not None:
             parts.append(f"--faults {','.join(self.faults) or 'none'}")
+        if self.lost_majority:
+            parts.append("--lose-majority")
         return " ".join(parts)

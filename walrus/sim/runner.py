@@ -31,7 +31,7 @@ _LONGER_AT_MOST_NS: Final = 10_000 * MS  # faults go on for the sake of more ste
 Watch = Callable[[Cluster, History], None]
 
 
-class _Finding:
+class Finding:
     """Keeps whatever a block raises: in here an exception of any kind is a result, not an error of the
     program.
     """
@@ -39,7 +39,7 @@ class _Finding:
     def __init__(self) -> None:
         self.text = ""
 
-    def __enter__(self) -> "_Finding":
+    def __enter__(self) -> "Finding":
         return self
 
     def __exit__(
@@ -125,6 +125,11 @@ def run_seed(
     """Run one seed. ``factory`` makes the nodes (default: the real one); ``text`` takes the whole trace; ``watch`` is
     given the cluster and its history before anything happens.
     """
+    if options.lost_majority:
+        from walrus.sim.survival import run_survival  # it begins with what is here
+
+        assert watch is None, "a run in two worlds is no list of deeds"
+        return run_survival(seed, options, factory or real_node, text)
     setup = draw_setup(Rng(seed).stream("setup"), options)
     return _judge(seed, setup, lambda cluster, history: Swarm(cluster, history, options), factory, text, watch)
 
@@ -147,7 +152,7 @@ def _judge(
 ) -> Result:
     trace = Trace(text)
     world = World(seed, trace, setup.max_steps)
-    finding = _Finding()
+    finding = Finding()
     with finding:
         cluster, history = Cluster(world, setup, factory or real_node), History()
         cluster.checkers.extend(node_checkers(cluster, history))

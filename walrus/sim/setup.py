@@ -14,6 +14,7 @@ _LEAST_QUORUM_NODES = 3
 _SHRINKING_PER_MILLION = 400_000  # runs with retention, and as many with topics that come and go
 _HASTY_PER_MILLION = 250_000
 _LEAST_PATIENCE_PERCENT = 16  # hardly more than one heartbeat and its answer take where nothing is slow
+_FOUNDER_ASKS_PER_MILLION = 300_000
 _SLOW_NETWORK_NS = 10 * MS
 _RESERVE_BYTES = 1000  # small enough to be used up
 _REWRITE_BYTES_MOST = 4000
@@ -68,16 +69,21 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_bytes: int = 16 << 20
     snapshot_chunk_bytes: int = 256 << 10
     retention: str = ""  # a setting of all topics but the first; "": nothing is ever removed from them
+    founder_asks: bool = False  # node 1 knows all others, and is given nothing else to join, with an empty disk too
+    found_after_ns: int = _DEFAULT.found_after_ns
     churned: int = 0  # so many topics more, which clients create and delete
 
     def config(self, node: int) -> NodeConfig:
         """The settings of node ``node``."""
         own = self.node_setups[node - 1]
+        asks = node == 1 and self.founder_asks and not own.join
         return NodeConfig(
             node_id=node,
             advertise_address=address(node),
             client_address=f"node{node}:9091",
             join=tuple(address(other) for other in own.join),
+            initial_peers=tuple(address(n) for n in range(2, self.nodes + 1)) if asks else (),
+            found_after_ns=self.found_after_ns,
             max_segment_entries=self.max_segment_entries,
             max_segment_bytes=self.max_segment_bytes,
             monitor_interval_ns=own.monitor_interval_ns,
@@ -139,6 +145,7 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
     faults_ns = phases.randrange(options.start_ns * 2)
     heal_ns = faults_ns + options.least_fault_ns
     broken = _draw_broken(rng.stream("broken for good"), options.nodes)
+    founding = rng.stream("founding")
     snapshots, shrinking = rng.stream("snapshots"), rng.stream("topics that shrink")
     haste = rng.stream("hasty")
     hasty = haste.chance(_HASTY_PER_MILLION)
@@ -167,6 +174,8 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         patience_percent=50 if network_most_ns > _SLOW_NETWORK_NS else haste.choice((50, _LEAST_PATIENCE_PERCENT)),
         broken=broken,
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
+        founder_asks=founding.chance(_FOUNDER_ASKS_PER_MILLION),
+        found_after_ns=founding.choice((300 * MS, 1 * SECOND, _DEFAULT.found_after_ns)),
         snapshot_entries=snapshots.choice((4, 10, 25, 60)),
         snapshot_bytes=snapshots.choice((2_000, 10_000, 16 << 20)),
         snapshot_chunk_bytes=snapshots.choice((50, 300, 256 << 10)),

@@ -33,7 +33,7 @@ from walrus.core.storage.blocks import SegmentHeader
 from walrus.core.storage.catalogue import CATALOGUE_NEW_PATH, CATALOGUE_PATH, recover_catalogue
 from walrus.core.storage.journal import JOURNAL_NEW_PATH, JOURNAL_PATH, JournalState, recover_journal
 from walrus.core.storage.recordlog import RecoveryError
-from walrus.core.storage.snapshotfile import SNAPSHOT_NEW_PATH, SNAPSHOT_PATH
+from walrus.core.storage.snapshotfile import SNAPSHOT_NEW_PATH, SNAPSHOT_PATH, decode_file
 
 KIND: Final = "data directory"
 _META: Final = {
@@ -69,12 +69,14 @@ class _Inspection:
         self._owner: JournalState | None = None  # the journal: it says whose directory this is
         self._copies: dict[tuple[str, int], Noted] = {}
         self._contents: dict[str, bytes] = {}  # of the files that a start reads whole
+        self._former: tuple[int, ...] = ()  # ids that the cluster had, as the snapshot says
 
     def reports(self) -> Iterator[Report]:
         for path in _META:
             if path in self._paths:
                 yield self._file(path, self._meta)
         self._owner = self._journal()
+        self._former = self._former_clusters()
         for path in self._paths:
             if path not in _META:
                 yield self._file(path, self._other)
@@ -117,7 +119,7 @@ class _Inspection:
         key = (named[1], int(named[2]))
         header = SegmentHeader(journal.node, journal.storage, journal.cluster, *key)
         copy = self._copies.get(key, Noted())
-        report = segments.inspect(file, listing, segments.Owner(header, copy.held, copy.durable))
+        report = segments.inspect(file, listing, segments.Owner(header, copy.held, copy.durable, self._former))
         records = report.facts.get("records", 0)
         if copy.complete is not None and records != copy.complete:
             text = f"holds {records} records, but was complete with {copy.complete}: it is filled again from its peers"
@@ -129,6 +131,12 @@ class _Inspection:
             return recover_journal(self._contents.get(JOURNAL_PATH, b""))
         except RecoveryError:
             return None
+
+    def _former_clusters(self) -> tuple[int, ...]:
+        try:
+            return decode_file(self._contents.get(SNAPSHOT_PATH, b"")).snapshot.former_clusters
+        except RecoveryError:
+            return ()
 
     def _judge(self, journal: JournalState | None) -> None:
         report = self._report

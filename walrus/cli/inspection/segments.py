@@ -68,11 +68,15 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What a copy should be by what lies beside it. ``held``: replicas.log notes it; ``durable``: how many records."""
+    """What a copy should be by what lies beside it. ``held``: replicas.log notes it; ``durable``: how many records.
+
+    ``former``: ids that the cluster had before unsafe recoveries; what was written under one of them keeps it.
+    """
 
     header: SegmentHeader
     held: bool
     durable: int = 0
+    former: tuple[int, ...] = ()
 
 
 def inspect(file: DataFile, listing: Listing | None, expected: Owner | None = None) -> Report:
@@ -306,7 +310,7 @@ def _judge_owner(report: Report, file: DataFile, header: SegmentHeader, expected
             f"belongs to {owner(header.node, header.storage)}, the journal to {owner(wanted.node, wanted.storage)}: "
             "do not mix data directories",
         )
-    if header.cluster != wanted.cluster:
+    if header.cluster not in (wanted.cluster, *expected.former):
         report.add(
             DAMAGED,
             24,

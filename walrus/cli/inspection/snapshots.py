@@ -76,6 +76,9 @@ def _describe(report: Report, snapshot: Snapshot, listing: Listing | None) -> No
         "segments": len(segments),
         "sealed_records": sum(segment.count for segment in segments),
     }
+    if snapshot.recoveries:
+        report.facts["former_clusters"] = [identity(cluster) for cluster in snapshot.former_clusters]
+    report.notes.extend(str(recovery) for recovery in snapshot.recoveries)
     if listing is not None:
         for row in snapshot.nodes:
             listing({"node": row.node, "content": shortened(row)})

@@ -31,6 +31,9 @@ _OF_A_RUN: Final = (
     click.option(
         "--steps", type=int, default=_DEFAULT.max_steps, show_default=True, help="Bound on the steps of one run."
     ),
+    click.option(
+        "--lose-majority", is_flag=True, help="At the end all disks but one are lost, and an operator goes on with it."
+    ),
     click.option("--faults", help="Comma-separated fault kinds, or none. Default: each with probability 1/2."),
 )
 
@@ -68,7 +71,16 @@ def options(settings: dict[str, Any]) -> Options:
         fault_ns=(duration_ms or 0) * MS,
         max_steps=settings["steps"],
         faults=_fault_names(settings["faults"]),
+        lost_majority=bool(settings["lose_majority"]),
     )
+
+
+def options_of_deeds(settings: dict[str, Any]) -> Options:
+    """The same, for a run that is to be taken down as deeds."""
+    found = options(settings)
+    if found.lost_majority:
+        raise click.UsageError("--lose-majority makes a run of two clusters, which can be neither shrunk nor shown")
+    return found
 
 
 def within(value: int, least: int, most: int, hint: str) -> int:

@@ -30,7 +30,8 @@ _SHRINK_SECONDS: Final = 60
 def campaign(seeds: str, jobs: int | None, folder: str | None, form: str, **settings: arguments.Setting) -> None:
     """Run the seeds A..B, both included, on all cores."""
     found = arguments.seed_range(seeds, "A..B")
-    sys.exit(run_and_tell(found, arguments.options(settings), arguments.jobs(jobs), form, folder))
+    options = arguments.options(settings) if folder is None else arguments.options_of_deeds(settings)
+    sys.exit(run_and_tell(found, options, arguments.jobs(jobs), form, folder))
 
 
 def run_and_tell(seeds: range, options: Options, jobs: int, form: str, folder: str | None) -> int:
@@ -100,8 +101,8 @@ def _tell(total: Summary, rows: list[FaultRow], wanted: int, options: Options) -
     for label, count in sorted(total.labels.items()):
         if not label.startswith(("fault: ", "bit: ", "on: ")):
             click.echo(f"{count:10}  {label}")
-    missed = never_hit(total.labels)
-    click.echo(f"\nlabels hit: {known_labels() - len(missed)} of {known_labels()}")
+    missed, known = never_hit(total.labels, options), len(known_labels(options))
+    click.echo(f"\nlabels hit: {known - len(missed)} of {known}")
     if missed:
         click.echo(f"never hit: {', '.join(missed)}")
     wall, busy = max(total.wall_s, 1e-9), max(total.busy_s, 1e-9)
@@ -121,7 +122,7 @@ def _as_json(total: Summary, rows: list[FaultRow], options: Options, finished: b
         **plain,
         "finished": finished,
         "faults": msgspec.to_builtins(rows),
-        "never_hit": never_hit(total.labels),
+        "never_hit": never_hit(total.labels, options),
     }
     return msgspec.json.format(msgspec.json.encode(summary)).decode()
 

@@ -20,7 +20,7 @@ def show(source: str, output: str | None, **settings: arguments.Setting) -> None
     if isinstance(found, Scenario):
         path, text = output or f"{source.removesuffix('.json')}.html", page_of_scenario(found, source)
     else:
-        path, text = output or f"run-{found}.html", page_of_seed(found, arguments.options(settings))
+        path, text = output or f"run-{found}.html", page_of_seed(found, arguments.options_of_deeds(settings))
     arguments.write(path, text)
     click.echo(f"Wrote {path}; open it in a browser.")
 

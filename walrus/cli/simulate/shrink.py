@@ -30,7 +30,7 @@ def shrink(source: str, runs: int, seconds: int, output: str, **settings: argume
     arguments.within(runs, 1, 1_000_000, "--runs")
     arguments.within(seconds, 1, 1_000_000, "--seconds")
     found = arguments.seed_or_scenario(source)
-    failing = scenario_of_seed(found, arguments.options(settings)) if isinstance(found, int) else found
+    failing = scenario_of_seed(found, arguments.options_of_deeds(settings)) if isinstance(found, int) else found
     if failing is None:
         click.echo(f"seed {source} is clean: nothing to shrink")
         sys.exit(0)

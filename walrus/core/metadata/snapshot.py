@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from walrus.core.metadata.commands import ACTIVE, LOST, SEALED
+from walrus.core.metadata.overrides import UnsafeRecovery
 from walrus.core.metadata.settings import DEFAULTS, TopicSettings
 from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment, Topic
 from walrus.core.peer import DECODE_ERRORS, Natural, TopicName
@@ -72,6 +73,7 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The state after the entry ``index`` (of ``term``) of the log of ``cluster``, and the members as of that entry.
 
     ``deleted``: topics that are no more, with the number that the first segment of the next one of that name gets.
+    ``recoveries``: the oldest first.
     """
 
     cluster: Natural
@@ -81,6 +83,12 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     nodes: tuple[NodeRow, ...]
     topics: tuple[TopicRow, ...]
     deleted: tuple[tuple[TopicName, Natural], ...] = ()
+    recoveries: tuple[UnsafeRecovery, ...] = ()
+
+    @property
+    def former_clusters(self) -> tuple[int, ...]:
+        """The ids that the cluster had before it was made to go on with what one node held."""
+        return tuple(recovery.former for recovery in self.recoveries)
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
@@ -100,6 +108,7 @@ def take(metadata: Metadata, cluster: int, index: int, term: int, membership: Me
         ),
         tuple(map(_topic_row, metadata.topics.values())),
         tuple(metadata.deleted.items()),
+        metadata.recoveries,
     )
 
 
@@ -164,6 +173,7 @@ def restore(metadata: Metadata, snapshot: Snapshot) -> None:
     entries in between had been applied one by one: first the topics that are no more, then of each topic what was
     removed and its segments in order, then the nodes.
     """
+    metadata.recoveries = snapshot.recoveries
     for name, next_number in snapshot.deleted:
         _restore_deletion(metadata, name, next_number)
     for row in snapshot.topics:

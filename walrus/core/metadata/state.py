@@ -30,6 +30,7 @@ from walrus.core.metadata.commands import (
     TrimTopic,
     Writer,
 )
+from walrus.core.metadata.overrides import UnsafeRecovery
 from walrus.core.metadata.settings import DEFAULTS, TopicSettings
 from walrus.core.peer import Member
 
@@ -139,6 +140,7 @@ class Metadata:
         self.topics: dict[str, Topic] = {}
         self.unsealed: dict[str, Segment] = {}  # topic -> its last segment, OPEN or SEALING
         self.deleted: dict[str, int] = {}  # name of a topic that is no more -> first number for its next one
+        self.recoveries: tuple[UnsafeRecovery, ...] = ()  # come with snapshots only
         self.changes: list[Change] = []
 
     def apply(self, command: AnyCommand) -> str:

@@ -13,6 +13,9 @@ sound, at an index
   holds, same term
 - beyond the journal  any, not above it   the snapshot alone: it came from a leader, and the crash from the rewriting of
   or of another term                      the journal, which is done now
+- of a cluster that     any               the snapshot alone: it is what an unsafe recovery made of the two
+  went on from the
+  journal's
 ====================  ==================  ======================================================================
 """
 
@@ -52,6 +55,7 @@ def start_of_log(journal: JournalState, snapshot: SnapshotFile | None, damage: s
             f"{SNAPSHOT_PATH} ends with entry {content.index}, but {JOURNAL_PATH} begins only behind entry "
             f"{base.index}: {REMEDY}"
         )
+    went_on = journal.cluster in content.former_clusters
     hard = journal.hard_state
     if content.term > hard.term:  # the snapshot was durable before the term in which it came: no vote was given in it
         hard = HardState(content.term, 0)
@@ -60,7 +64,7 @@ def start_of_log(journal: JournalState, snapshot: SnapshotFile | None, damage: s
     else:
         place = content.index - base.index - 1
         term = entries[place].term if place < len(entries) else None
-    if term != content.term:
+    if went_on or term != content.term:
         return LogStart(hard, Base(content.index, content.term), [], snapshot, True)
     return LogStart(hard, base, entries, snapshot, False)
 
@@ -72,7 +76,7 @@ def _check_owner(journal: JournalState, snapshot: SnapshotFile) -> None:
             f"{journal.node} with {journal.storage:016x}; do not mix data directories"
         )
     # A joiner's first snapshot may be durable before its journal says which cluster it came from.
-    if journal.cluster not in (0, snapshot.snapshot.cluster):
+    if journal.cluster not in (0, snapshot.snapshot.cluster, *snapshot.snapshot.former_clusters):
         raise RecoveryError(
             f"{SNAPSHOT_PATH}: belongs to cluster {snapshot.snapshot.cluster:016x}, {JOURNAL_PATH} to "
             f"{journal.cluster:016x}; do not mix data directories"

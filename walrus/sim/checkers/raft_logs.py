@@ -5,6 +5,7 @@ term included, and nobody has heard of it. Only what changed since the node's la
 comparison per new entry.
 """
 
+from walrus.core.metadata.snapshot import Snapshot
 from walrus.core.raft.output import LEADER
 from walrus.core.raft.snapshot import RaftSnapshot
 from walrus.sim import probe
@@ -43,6 +44,13 @@ class RaftLogs:
         self._machine = StateMachineSafety()
         self._snapshots = Snapshots(self._matching, self._machine)
         self._seen: dict[int, _Seen] = {}
+
+    def begin_with(self, start: Snapshot) -> None:
+        """Nothing was seen of what led to this snapshot, and nobody has anything else."""
+        assert self.commands is None, "those have to be seen from the first one on"
+        assert self._segments is None, "those as well"
+        self._machine.committed = [(0, 0)] * start.index + [(start.term, start.term)]
+        self._snapshots.begin_with(start)
 
     def after_turn(self, host: Host) -> None:
         """Compare a node with all that was seen before."""

@@ -22,10 +22,14 @@ from walrus.sim.world import Violation
 class _Replay:
     """A machine of its own, to which the committed entries are applied one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: body.Snapshot | None) -> None:
         self.index = 0
         self.metadata = Metadata()
         self.membership = Membership()
+        if start is not None:
+            body.restore(self.metadata, start)
+            self.metadata.changes.clear()
+            self.index, self.membership = start.index, start.membership
 
 
 class Snapshots:
@@ -34,8 +38,13 @@ class Snapshots:
     def __init__(self, matching: LogMatching, machine: StateMachineSafety) -> None:
         self._matching = matching
         self._machine = machine
-        self._newest = _Replay()
+        self._start: body.Snapshot | None = None
+        self._newest = _Replay(None)
         self._seen: dict[int, bytes] = {}  # index -> the snapshot as it must be, without its cluster
+
+    def begin_with(self, start: body.Snapshot) -> None:
+        """The log begins behind this one."""
+        self._start, self._newest = start, _Replay(start)
 
     def changed(self, host: Host, raft: RaftView, before: RaftSnapshot | None, base: int, commit: int) -> None:
         """A node has another snapshot than ``before``, or its log begins behind another entry than ``base``.
@@ -80,7 +89,7 @@ class Snapshots:
             raise Violation(f"snapshots: node {host.node_id} has one up to entry {index}, which was never committed")
         replay = self._newest
         if replay.index > index:
-            replay = _Replay()
+            replay = _Replay(self._start)
         else:
             self._newest = replay
         while replay.index < index:

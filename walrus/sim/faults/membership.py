@@ -9,6 +9,7 @@ from walrus.core.segment.replica import segment_path
 from walrus.sim import probe
 from walrus.sim.cluster import Cluster
 from walrus.sim.deeds.members import NewDisk, Operate
+from walrus.sim.deeds.network import Cut, Mend
 from walrus.sim.faults.periodic import PeriodicFault
 from walrus.sim.healing import may_be_damaged, may_lose_journal, newest_metadata
 from walrus.sim.host import Host
@@ -17,6 +18,7 @@ from walrus.sim.world import MS
 
 _LOOK_NS: Final = 20 * MS
 _LOOKS: Final = 150
+_ALONE_PER_MILLION: Final = 700_000
 
 
 class MembershipChurn(PeriodicFault):
@@ -62,8 +64,21 @@ class MembershipChurn(PeriodicFault):
         self.fired()
         self.fired("membership-churn: new disk")
         cluster.do(NewDisk(host.node_id))
+        if host.config.initial_peers and self.rng.chance(_ALONE_PER_MILLION):
+            self._isolate(host)
         self.world.after(self.rng.randrange(1 * MS, self.down_most_ns), self._start, host)
         self._look((host, host.disk.exchanged - 1, _LOOKS, "new disk"))
+
+    def _isolate(self, host: Host) -> None:
+        """An empty founder that cannot hear its peers for a while."""
+        number, others = self.cluster.number(), [other.node_id for other in self.cluster.hosts if other is not host]
+        pairs = tuple(pair for other in others for pair in ((host.node_id, other), (other, host.node_id)))
+        self.cluster.do(Cut(number, pairs, f"node {host.node_id} isolated with an empty disk"))
+        self.world.after(self.rng.randrange(2 * host.config.found_after_ns), self._mend, number)
+
+    def _mend(self, number: int) -> None:
+        if self.active:
+            self.cluster.do(Mend(number))
 
     def _is_needed(self, host: Host) -> bool:
         """Whether of some segment too few others have a sound copy."""
