@@ -9,13 +9,16 @@ from segment_fixtures import KEY, TOPIC, metadata_with, sealed
 from walrus.core.actions import Read
 from walrus.core.segment.blockreader import BlockReader
 from walrus.core.segment.messages import (
+    ACCEPTED,
     READ_CLIENT,
     READ_ELSEWHERE,
     READ_END,
     READ_OK,
     READ_OWN,
     READ_RECOVERY,
+    UNTRUSTED,
     Fence,
+    FenceReply,
     ReadBlocks,
     ReadBlocksReply,
 )
@@ -224,6 +227,37 @@ def test_data_that_reads_damaged_is_not_passed_on() -> None:
         "error",
         "Node 2: corrupt data read from the copy of logs:1 near record 2; another copy is asked",
     )
+
+
+def test_a_fenced_copy_that_reads_damaged_takes_back_what_it_said_of_its_length() -> None:
+    """Found by the simulator (seed 20000222 of 3 nodes): its recoverer waited for ever for records that nobody has."""
+    reading = three()
+    reading.fence(1)
+    reading.settle()
+    [(_, told)] = reading.said()
+    assert isinstance(told, FenceReply)
+    assert (told.status, told.length) == (ACCEPTED, 3)
+    reading.files[PATH][-1] ^= 1
+    assert reading.ask(2, READ_RECOVERY, epoch=1) == (READ_ELSEWHERE, b"")
+    reading.fence(1)
+    reading.settle()
+    [(_, told)] = reading.said()
+    assert isinstance(told, FenceReply)
+    assert (told.status, told.length) == (UNTRUSTED, 0)
+
+
+def test_a_fenced_copy_whose_read_failed_once_may_be_read_later() -> None:
+    reading = three()
+    reading.fence(1)
+    reading.settle()
+    reading.said()
+    reading.reader.serve(3, ReadBlocks(5, TOPIC, 1, 2, READ_RECOVERY, 1, ALL), 0)
+    reading.requests()
+    [read] = [action for action in reading.disk if isinstance(action, Read)]
+    reading.disk.clear()
+    assert reading.reader.read_failed(read.token, "EIO: Input/output error")
+    assert reading.answer() == (READ_ELSEWHERE, b"")
+    assert reading.ask(2, READ_RECOVERY, epoch=1) == (READ_OK, C)
 
 
 def test_a_read_that_fails_sends_on_and_says_why() -> None:

@@ -109,7 +109,7 @@ class BlockReader:
         if not blocks or not blocks[0].base <= message.offset < blocks[0].base + blocks[0].count:
             where = f"{message.topic}:{message.segment} near record {message.offset}"
             self._out.log("error", f"corrupt data read from the copy of {where}; another copy is asked")
-            self._unsound(sender, message)
+            self._unsound(sender, message, corrupt=True)
             return True
         key = (message.topic, message.segment)
         for block in blocks:
@@ -123,14 +123,14 @@ class BlockReader:
             return False
         sender, message = found
         self._out.log("error", f"cannot read the copy of {message.topic}:{message.segment}: {error}")
-        self._unsound(sender, message)
+        self._unsound(sender, message, corrupt=False)
         return True
 
-    def _unsound(self, sender: int, message: ReadBlocks) -> None:
+    def _unsound(self, sender: int, message: ReadBlocks, *, corrupt: bool) -> None:
         self._reply(sender, message.rid, READ_ELSEWHERE, b"")
         replica = self._store.replicas.get((message.topic, message.segment))
         if replica is not None:
-            self._store.damaged(replica)
+            self._store.damaged(replica, corrupt=corrupt)
 
     def _reply(self, to: int, rid: int, status: int, data: bytes) -> None:
         self._out.send(to, ReadBlocksReply(rid, status, data))

@@ -345,16 +345,20 @@ class ReplicaStore:
         if has_file:
             self.opener.cut(replica, 0)
 
-    def damaged(self, replica: Replica) -> None:
-        """A read found a complete copy of a SEALED segment unsound: it is to be filled again from a peer.
-
-        Until one has been found its sound part is still served.
+    def damaged(self, replica: Replica, *, corrupt: bool) -> None:
+        """A read found a copy unsound. A complete one of a SEALED segment is to be filled again from a peer; until one
+        has been found its sound part is still served. One that a recoverer fenced is not what it said that it is:
+        unless that was an error which may be over (not ``corrupt``), nobody is to wait for its records any more.
         """
-        if replica.complete and replica.state == READY:
-            self._out.log("error", f"{replica.path}: damaged; its copy counts in no quorum until repaired")
-            replica.state = LOST
+        if replica.state != READY:
+            return
+        if replica.complete:
             self.notes.not_complete(replica)
-            self.progressed[replica.key] = None
+        elif not (corrupt and replica.fence_epoch and replica.settled):
+            return
+        self._out.log("error", f"{replica.path}: damaged; its copy counts in no quorum until repaired")
+        replica.state = LOST
+        self.progressed[replica.key] = None
 
     def _drop(self, replica: Replica) -> None:
         if replica.state == UNREAD or replica.settled:
