@@ -200,7 +200,7 @@ def test_a_complete_copy_that_a_read_found_damaged_is_lost_until_it_is_whole_aga
     copies = Copies().filled(b"a", b"b")
     sealed(copies.metadata, 2)
     reconcile(copies)
-    copies.store.damaged(copies.replica, corrupt=True)
+    copies.store.damaged(copies.replica)
     assert (copies.replica.state, copies.replica.complete) == (LOST, False)
     copies.store.reset(copies.replica)
     copies.store.flush()
@@ -215,5 +215,5 @@ def test_a_complete_copy_that_a_read_found_damaged_is_lost_until_it_is_whole_aga
 
 def test_a_copy_that_is_not_known_to_be_complete_is_not_judged_by_a_read() -> None:
     copies = Copies().filled(b"a", b"b")
-    copies.store.damaged(copies.replica, corrupt=True)
+    copies.store.damaged(copies.replica)
     assert copies.replica.state == READY

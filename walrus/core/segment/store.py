@@ -345,10 +345,9 @@ class ReplicaStore:
         if has_file:
             self.opener.cut(replica, 0)
 
-    def damaged(self, replica: Replica, *, corrupt: bool) -> None:
-        """A read found a copy unsound. A complete one of a SEALED segment is to be filled again from a peer; until one
-        has been found its sound part is still served. One that a recoverer fenced is not what it said that it is:
-        unless that was an error which may be over (not ``corrupt``), nobody is to wait for its records any more.
+    def damaged(self, replica: Replica, *, corrupt: bool = True) -> None:
+        """A read found a copy unsound. A complete one is to be filled again from a peer; its sound part is served until
+        then. A fenced one takes back what it said, unless it may only have been a passing error (not ``corrupt``).
         """
         if replica.state != READY:
             return
