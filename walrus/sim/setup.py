@@ -176,9 +176,9 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         quiet_ns=_draw_quiet(rng.stream("quiet"), faults_ns, heal_ns),
         founder_asks=founding.chance(_FOUNDER_ASKS_PER_MILLION),
         found_after_ns=founding.choice((300 * MS, 1 * SECOND, _DEFAULT.found_after_ns)),
-        snapshot_entries=snapshots.choice((4, 10, 25, 60)),
+        snapshot_entries=snapshots.choice((3, 6, 15, 50)),
         snapshot_bytes=snapshots.choice((2_000, 10_000, 16 << 20)),
-        snapshot_chunk_bytes=snapshots.choice((50, 300, 256 << 10)),
+        snapshot_chunk_bytes=snapshots.choice((20, 60, 300, 256 << 10)),
         retention=draw_retention(shrinking) if shrinking.chance(_SHRINKING_PER_MILLION) else "",
         churned=shrinking.randrange(1, 3) if shrinking.chance(_SHRINKING_PER_MILLION) else 0,
     )

@@ -64,8 +64,7 @@ class Commitment:
         covered = raft.snapshot.index if raft.snapshot is not None else 0
         if index <= max(covered, raft.log.snapshot_index) or JOURNAL_PATH in host.disk.damage.hurt:
             return
-        journal = self._storage.journal(host, probe.storage(host))
-        if journal is None or (index, raft.log.term(index)) not in journal.held:
+        if not self._storage.ever_held(host, probe.storage(host), index, raft.log.term(index) or 0):
             raise Violation(
                 f"stable storage: node {host.node_id} takes entry {index} of term {raft.log.term(index)} for durable, "
                 "and it never was on its disk"
@@ -95,9 +94,7 @@ class Commitment:
         voters = [member for member in membership.members if member.voter]
         for member in voters:
             host = self._cluster.host(member.node)
-            if probe.storage(host) == member.storage:
-                self._storage.journal(host, member.storage)
-            held = self._storage.held.get((member.node, member.storage), ())
-            if (index, term) in held or JOURNAL_PATH in host.disk.damage.hurt:
+            held = self._storage.ever_held(host, member.storage, index, term)
+            if held or JOURNAL_PATH in host.disk.damage.hurt:
                 having.append(member.node)
         return having, [member.node for member in voters]

@@ -9,6 +9,7 @@ from walrus.core.storage.journal import JOURNAL_PATH, Base, Hard, Logged, decode
 from walrus.core.storage.metarecovery import LogStart, start_of_log
 from walrus.core.storage.recordlog import HEADER_BYTES, RECORD_HEADER_BYTES, RecoveryError, record_at
 from walrus.core.storage.snapshotfile import SNAPSHOT_PATH, Damaged, decode_file
+from walrus.sim import probe
 from walrus.sim.host import Host
 
 Member = tuple[int, int]
@@ -61,6 +62,16 @@ class StableStorage:
         self.held: dict[Member, set[tuple[int, int]]] = {}
         self.reach: dict[Member, int] = {}  # up to which index at most
         self._journals: dict[int, tuple[int, Journal]] = {}  # node -> life, journal
+
+    def ever_held(self, host: Host, storage: int, index: int, term: int) -> bool:
+        """Whether a member has ever had an entry on its disk; looks at the disk if that is not known."""
+        member = (host.node_id, storage)
+        held = self.held.get(member)
+        if held is not None and (index, term) in held:
+            return True
+        if probe.storage(host) != storage or self.journal(host, storage) is None:
+            return False
+        return (index, term) in self.held[member]
 
     def journal(self, host: Host, storage: int) -> Journal | None:
         """The journal on a host's disk, which has this storage id; None where there is none."""
