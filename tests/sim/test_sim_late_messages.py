@@ -10,7 +10,7 @@ from walrus.core.peer import Envelope, Message, Ping
 from walrus.core.segment.messages import ACCEPTED, Append, FenceReply
 from walrus.sim.cluster import Cluster
 from walrus.sim.deeds.network import Clog, Unclog
-from walrus.sim.deeds.processes import Crash
+from walrus.sim.deeds.processes import Crash, StartNode
 from walrus.sim.faults.late_messages import LateMessages
 from walrus.sim.message_kinds import kind_of
 from walrus.sim.trace import Trace
@@ -82,6 +82,16 @@ def test_what_is_held_back_arrives_after_the_moment_whether_its_sender_is_there_
     send(cluster, 3, 2, FenceReply("t", 1, 1, ACCEPTED, 0))
     assert arrived(cluster, 2) == ["Append", "FenceReply", "Append"]
     assert cluster.world.labels["bit: late-messages"] == 1
+
+
+def test_where_no_such_message_is_sent_what_comes_later_waits() -> None:
+    cluster = new_cluster(3, EchoNode)
+    cluster.deeds = []
+    fault = LateMessages(cluster, World(1, Trace(), 1).rng.stream("test"))
+    fault.kinds, fault.patience_ns, fault.active = ("Append", "Append"), 100 * MS, True
+    fault.strike()
+    cluster.world.run_until(cluster.world.now_ns + 1 * SECOND)
+    assert [type(deed) for _, deed in cluster.deeds if not isinstance(deed, Crash | StartNode)] == [Clog, Unclog]
 
 
 def test_where_the_moment_does_not_come_or_the_faults_end_nothing_stays_behind() -> None:

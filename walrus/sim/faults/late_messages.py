@@ -9,7 +9,7 @@ from typing import Final
 
 from walrus.sim.cluster import Cluster
 from walrus.sim.deeds.network import Clog, Unclog
-from walrus.sim.faults.aimed import AT_ONCE_NS, Restarts
+from walrus.sim.faults.aimed import AT_ONCE_NS, Restarts, node_that_matters
 from walrus.sim.faults.periodic import PeriodicFault
 from walrus.sim.message_kinds import TAGS
 from walrus.sim.moments import KINDS, Strike
@@ -18,6 +18,8 @@ from walrus.sim.world import MS, US
 
 _OF_RECORDS: Final = ("Append", "Append", "Append", "AppendAck", "ForwardPuts", "PutsDone", "Fence", "FenceReply")
 _OF_SEGMENTS: Final = ("Fence", "FenceReply", "FenceReply", "SEALING", "SEALED", "replica set")
+
+_COMES_WITHIN_NS: Final = 300 * MS
 
 
 class LateMessages(PeriodicFault):
@@ -51,7 +53,7 @@ class LateMessages(PeriodicFault):
         self._wait_for(
             kind, lambda sender, to: self.world.after(AT_ONCE_NS, self._hold_back, (scene, kind, sender, to))
         )
-        self.world.after(self.patience_ns, self._give_up, scene)
+        self.world.after(_COMES_WITHIN_NS, self._comes_not, (scene, kind))
 
     def stop(self) -> None:
         """Wait no more; what is held back, the cluster lets go."""
@@ -65,6 +67,16 @@ class LateMessages(PeriodicFault):
 
         self._waiting = self.cluster.moments.wait_for(moment, struck)
 
+    def _comes_not(self, item: tuple[int, str]) -> None:
+        """Hold back what comes later, of a node that matters."""
+        scene, kind = item
+        if self.active and scene == self._scene and self._waiting and not self._number:
+            self._forget()
+            sender = node_that_matters(self.cluster, self.rng)
+            others = [host.node_id for host in self.cluster.hosts if host.node_id != sender]
+            if others:
+                self._hold_back((scene, kind, sender, self.rng.choice(others)))
+
     def _hold_back(self, item: tuple[int, str, int, int]) -> None:
         scene, kind, sender, to = item
         if not self.active or scene != self._scene or sender == to:
@@ -75,6 +87,7 @@ class LateMessages(PeriodicFault):
         self._number = self.cluster.number()
         self.fired()
         self.cluster.do(Clog(self._number, pairs, kind))
+        self.world.after(self.patience_ns, self._give_up, scene)
         if self.rng.chance(self.gone_per_million):
             self.world.after(self.rng.randrange(self.gathers_most_ns), self._take_away, (scene, sender))
         moment, number = self.rng.choice(self.moments), self._number
