@@ -74,7 +74,9 @@ class Stage:
         return SimpleNamespace(
             node_id=node, life=1, now_ns=lambda: self.clock_ns, world_ns=100, disk=SimpleNamespace(files={}),
             config=SimpleNamespace(rpc_timeout_ns=500),
-            node=SimpleNamespace(running=running, metadata=state, raft=raft),
+            node=SimpleNamespace(
+                running=running, metadata=state, raft=raft, out=SimpleNamespace(storage_id=10 * node)
+            ),
         )  # fmt: skip
 
     clock_ns = 0

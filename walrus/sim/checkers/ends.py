@@ -121,7 +121,7 @@ class Ends:
         decoded = decode_message(data)
         if decoded is None or not isinstance(message := decoded[1], ReadBlocksReply) or message.status != READ_END:
             return
-        read = (to, decoded[0].recipient_storage, message.rid)
+        read = (to, probe.storage(self._cluster.host(to)), message.rid)
         lifetime, offset, key = self._asked.get(read, (("", 0), 0, ("", 0)))
         known = self._known.get(read, 0)
         if known > offset and self._cluster.clocks_within_margin and self._is_there(lifetime):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from walrus.core.codec import decode_message
 from walrus.core.segment.messages import DONE, ForwardGet, GetDelivered, GetDone
-from walrus.sim import client_probe
+from walrus.sim import client_probe, probe
 from walrus.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ForwardedGets:
         if decoded is None or not isinstance(message := decoded[1], GetDone) or message.status != DONE:
             return
         owner = self._cluster.host(sender)
-        asker = (to, decoded[0].recipient_storage, message.rid)
+        asker = (to, probe.storage(self._cluster.host(to)), message.rid)
         record = (sender, owner.life, message.topic, message.segment, message.offset)
         held = self._handed.get(record)
         patience_ns = 2 * owner.config.rpc_timeout_ns
@@ -87,7 +87,7 @@ class ForwardedGets:
         decoded = decode_message(data)
         if decoded is not None and isinstance(message := decoded[1], GetDone) and message.status == DONE:
             came = self._came.setdefault((to, self._cluster.host(to).life), deque())
-            came.append(((to, decoded[0].recipient_storage, message.rid), sender, message))
+            came.append(((to, probe.storage(self._cluster.host(to)), message.rid), sender, message))
 
     def _tells(self, sender: int, to: int, data: bytes) -> None:
         decoded = decode_message(data)

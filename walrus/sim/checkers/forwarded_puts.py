@@ -96,7 +96,7 @@ class ForwardedPuts:
             return
         writer = self._cluster.host(sender)
         for rid in range(message.rid, message.rid + message.count):
-            forward = self._forwards.get((to, decoded[0].recipient_storage, rid))
+            forward = self._forwards.get((to, probe.storage(self._cluster.host(to)), rid))
             if forward is not None and forward.life == writer.life and not self._is_gone(writer, forward.key):
                 self._ended(writer, to, forward, message.status)
 
@@ -141,7 +141,7 @@ class ForwardedPuts:
         if decoded is None or not isinstance(message := decoded[1], PutsDone) or message.status != MOVED:
             return
         for rid in range(message.rid, message.rid + message.count):
-            forward = self._forwards.get((to, decoded[0].recipient_storage, rid))
+            forward = self._forwards.get((to, probe.storage(self._cluster.host(to)), rid))
             if forward is not None:
                 forward.moved = True
 
