@@ -14,6 +14,7 @@ from walrus.sim.options import Options
 from walrus.sim.runner import run_seed
 from walrus.sim.workload import Workload
 from walrus.sim.workloads import MANNERS, Worker
+from walrus.sim.workloads.follower import Follower
 from walrus.sim.workloads.slow_reader import SlowReader
 from walrus.sim.workloads.wanderer import Wanderer
 from walrus.sim.world import MS, SECOND
@@ -205,6 +206,14 @@ def test_the_manners_use_every_verb_between_them() -> None:
 
 def test_a_slow_reader_makes_its_node_stop_reading() -> None:
     assert sum(at_work(SlowReader, seed)[2].world.labels["client read too slowly"] for seed in range(4)) > 0
+
+
+def test_a_follower_asks_for_records_before_and_after_they_are_there() -> None:
+    _, history, _ = at_work(Follower, 1)
+    replies: dict[int, set[str]] = {}
+    for op in history.of_topic("logs", "FETCH"):
+        replies.setdefault(op.offset, set()).add(op.outcome)
+    assert sum({"empty", "done"} <= found for found in replies.values()) > 0
 
 
 def test_a_wanderer_leaves_requests_behind_and_is_answered_elsewhere() -> None:

@@ -322,16 +322,18 @@ def lived_in_the_simulator(life: Life) -> list[Handled]:
     disk = Disk(world, Rng(1), notify, (1, 1_000))
     disk.files.update({path: bytearray(data) for path, data in life.files.items()})
     node, found = life.fresh_node(), []
+    asked: dict[int, Read | Change] = {}  # by token: each is done when the record says so, in that order
     for now_ns, recorded, _ in life.history:
         event = recorded
         if isinstance(recorded, OF_THE_DISK):
+            action = asked.pop(recorded.token)
+            if isinstance(action, Read):
+                disk.read(action)
+            else:
+                disk.change(action)
             world.run_until(world.now_ns + 1_000)
             event = done.pop(recorded.token)
         actions = node.handle(event, now_ns)
         found.append((now_ns, event, actions))
-        for action in actions:
-            if isinstance(action, Read):
-                disk.read(action)
-            elif isinstance(action, Change):
-                disk.change(action)
+        asked.update({action.token: action for action in actions if isinstance(action, Read | Change)})
     return found

@@ -194,6 +194,16 @@ def left_over(cluster: Cluster, excused: dict[str, int]) -> str:
                 return f"node {host.node_id} still has {count} {what} waiting"
         if not excused and (stuck := running.recoveries.stuck()):
             return f"node {host.node_id} cannot seal {stuck}"
-        if why := _overgrown(host):
+        if why := _overgrown(host) or _of_gone_segment(host):
             return why
+    return ""
+
+
+def _of_gone_segment(host: Host) -> str:
+    """A file of a segment that is gone, which nothing would ever remove once all that was under way has come."""
+    state = probe.metadata(host)
+    for path in host.disk.files if state is not None else ():
+        key = segment_key(path)
+        if key is not None and state is not None and state.is_gone(*key):
+            return f"node {host.node_id} has the file {path} of a segment that is gone"
     return ""

@@ -3,6 +3,7 @@
 from walrus.sim.workloads.bulk import Bulk
 from walrus.sim.workloads.churner import Churner
 from walrus.sim.workloads.consumer import Consumer
+from walrus.sim.workloads.follower import Follower
 from walrus.sim.workloads.hot_topic import HotTopic
 from walrus.sim.workloads.mixed import Mixed
 from walrus.sim.workloads.reader import Reader
@@ -11,6 +12,6 @@ from walrus.sim.workloads.storm import Storm
 from walrus.sim.workloads.wanderer import Wanderer
 from walrus.sim.workloads.worker import Worker
 
-MANNERS: tuple[type[Worker], ...] = (Mixed, Reader, Consumer, HotTopic, Storm, SlowReader, Wanderer, Bulk)
+MANNERS: tuple[type[Worker], ...] = (Mixed, Reader, Consumer, HotTopic, Storm, SlowReader, Wanderer, Bulk, Follower)
 
 __all__ = ["MANNERS", "Churner", "Mixed", "Worker"]

@@ -3,7 +3,7 @@
 from walrus.sim.deeds.clients import Request
 from walrus.sim.workloads.worker import Worker
 
-_WEIGHTS = (("PUT", 62), ("GET", 14), ("FETCH", 14), ("STATE", 5), ("REGISTER", 3), ("METRICS", 1), ("TOPICS", 1))
+_WEIGHTS = (("PUT", 52), ("GET", 24), ("FETCH", 14), ("STATE", 5), ("REGISTER", 3), ("METRICS", 1), ("TOPICS", 1))
 _VERBS = tuple(verb for verb, weight in _WEIGHTS for _ in range(weight))
 
 

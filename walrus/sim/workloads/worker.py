@@ -24,14 +24,14 @@ class Worker(ABC):
     def __init__(self, number: int, cluster: Cluster, history: History, rng: Rng) -> None:
         self.running = False
         self.client = SimClient(
-            number, cluster, history, rng.stream("client"), rng.randrange(300 * MS, rng.choice((600, 3000)) * MS)
+            number, cluster, history, rng.stream("client"), rng.randrange(100 * MS, rng.choice((300, 900, 3000)) * MS)
         )
         cluster.clients[number] = self.client
         self.rng = rng
         self.topics = cluster.setup.topic_names
         self.history = history
-        self.window = rng.choice((1, 1, 4, 16))
-        self.pause_ns = rng.choice((20, 60, 150)) * MS * cluster.setup.calm
+        self.window = rng.choice((1, 4, 8, 24))
+        self.pause_ns = rng.choice((20, 60, 150)) * MS * rng.choice((1, cluster.setup.calm))
         self._number = number
         self._payloads = 0
         self._registered = 0
