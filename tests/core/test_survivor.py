@@ -118,6 +118,16 @@ def test_an_open_segment_that_was_fenced_ahead_of_the_log_is_sealed_nevertheless
     assert world.ask(b"PUT logs after") == [b"OK"]
 
 
+def test_a_fence_of_a_segment_that_is_only_heard_of_shuts_nothing_out() -> None:
+    """Found by the simulator: seed 3033 of three nodes that lose their majority."""
+    files = directory(notes=(Fenced("logs", 3, 2), Fenced("ghost", 1, 4)))
+    carried_out(files)
+    world = started(files)
+    assert world.ask(b"PUT logs after") == [b"OK"]
+    assert (world.ask(b"REGISTER ghost"), world.ask(b"PUT ghost boo")) == ([b"OK"], [b"OK"])
+    assert world.ask(b"FETCH ghost 2 0") == [b"OK 1 boo"]
+
+
 def test_a_topic_that_was_deleted_stays_deleted() -> None:
     files = directory(commands.RemoveTopic("logs", 1))
     carried_out(files)

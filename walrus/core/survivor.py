@@ -195,8 +195,8 @@ class _Disk:
         self._owner = (ready.journal.node, ready.storage, ready.journal.cluster)
 
     def segments(self) -> list[Key]:
-        """Those with a copy, or a trace of one."""
-        held = [key for key, copy in self._noted.items() if copy.held]
+        """Those with a copy, or a trace of one: a fence outlives it, and would shut out a later one of that number."""
+        held = [key for key, copy in self._noted.items() if copy.held or copy.fence_epoch]
         return sorted({*held, *(key for key in map(segment_key, self._files) if key is not None)})
 
     def header(self, key: Key) -> SegmentHeader:
@@ -258,8 +258,10 @@ class _Taking:
     def _topic(self, name: str, on_disk: list[int]) -> list[Fate]:
         topic = self._metadata.topics.get(name)
         unknown = [number for number in on_disk if topic is None or number > topic.last.number]
-        copies = {number: copy for number in unknown if (copy := self.disk.copy((name, number))).records}
-        if topic is None and not copies:
+        copies = {number: self.disk.copy((name, number)) for number in unknown}
+        if topic is None and not any(copy.records for copy in copies.values()):
+            if copies:  # the next topic of this name begins behind them
+                self._metadata.deleted[name] = max(copies) + 1
             return []
         if topic is None:
             born = self._metadata.deleted.pop(name, 1)

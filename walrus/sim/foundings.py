@@ -55,9 +55,11 @@ class Foundings:
                 raise Violation(
                     f"founding: node {host.node_id} goes on with {own:016x} and was told of {self._told[lifetime]:016x}"
                 )
-            host.beside = host.beside or (own not in (0, self._main))
+            host.beside = host.beside or (bool(host.config.initial_peers) and own not in (0, self._main))
             return
         self._belongs[host.node_id] = own
+        if not host.config.initial_peers:
+            return  # it founds none, but where it is told to join none
         others = [cluster for node, cluster in self._belongs.items() if node != host.node_id]
         if self._main not in others:
             self._main = own  # the first one, or the first anew: a crash tore off its beginning
