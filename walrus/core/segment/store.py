@@ -379,9 +379,8 @@ class ReplicaStore:
     def _forget(self, replica: Replica) -> None:
         topic, number = replica.key
         del self.replicas[replica.key]
-        numbers = self._numbers[topic]
-        del numbers[number]
-        if not numbers:
+        del self._numbers[topic][number]
+        if not self._numbers[topic]:
             del self._numbers[topic]
 
     def _deleted(self, token: int) -> bool:
