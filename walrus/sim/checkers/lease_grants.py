@@ -26,6 +26,7 @@ from walrus.sim.world import MS, Violation
 
 LONG_AGO_NS = -(1 << 62)
 _KEPT_ROUNDS = 256
+_KEPT_ANSWERS = 4000
 
 
 class Leading:
@@ -75,6 +76,7 @@ class LeaseGrants:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.leading: dict[int, Leading] = {}
+        self.counted: dict[tuple[int, Member, int], int] = {}  # (term, member, round) -> life whose answer counts
         cluster.network.when_sent("Heartbeat", self._confirms)
         cluster.network.when_sent("TimeoutNow", self._hands_over)
         cluster.network.when_received("HeartbeatReply", self._answered)
@@ -132,6 +134,9 @@ class LeaseGrants:
         known = raft.membership.get(sender)
         if known is not None and known.storage == member[1] and message.seq > leading.acks.get(member, 0):
             leading.acks[member] = message.seq
+            self.counted[message.term, member, message.seq] = message.life
+            if len(self.counted) > _KEPT_ANSWERS:
+                del self.counted[next(iter(self.counted))]
             leading.heard_ns[member] = host.now_ns()
             leading.count(to, raft.membership.members)
 

@@ -1,9 +1,9 @@
 """Leases on the side of the holder (design 5). All times by its own clock.
 
-A node's lease ends no later than one lease after it first sent the answer that the leader's heartbeat confirms,
-whichever life of the node the heartbeat comes to. A leader's own ends one lease after it sent the newest round that a
-quorum has answered, and only counts from when it has applied an entry of its term: before, it does not know what was
-decided against it.
+A node's lease ends no later than one lease after this process first sent the answer that the leader's heartbeat
+confirms; where the leader has got that answer from an earlier life of the node, it confirms nothing to this one. A
+leader's own ends one lease after it sent the newest round that a quorum has answered, and only counts from when it has
+applied an entry of its term: before, it does not know what was decided against it.
 """
 
 from walrus.core.peer import Heartbeat, HeartbeatReply
@@ -39,7 +39,7 @@ class LeaseHolding:
         self._cluster = cluster
         self._grants = grants
         self.promised: dict[Member, tuple[int, int]] = {}
-        self._answers: dict[Member, dict[tuple[int, int], int]] = {}  # (term, round) -> when it was first answered
+        self._answers: dict[Member, dict[tuple[int, int, int], int]] = {}  # (term, round, life) -> first answer
         self._held: dict[int, _Held] = {}
         self._looked: dict[int, int] = {}  # node -> end of its lease at the last look
         cluster.network.when_sent("HeartbeatReply", self._answers_heartbeat)
@@ -64,7 +64,7 @@ class LeaseHolding:
         now_ns = self._cluster.host(sender).now_ns()
         self.promised[member] = (message.term, now_ns)
         answers = self._answers.setdefault(member, {})
-        answers.setdefault((message.term, message.seq), now_ns)
+        answers.setdefault((message.term, message.seq, message.life), now_ns)
         if len(answers) > _KEPT:
             del answers[next(iter(answers))]
 
@@ -73,8 +73,13 @@ class LeaseHolding:
         assert isinstance(message, Heartbeat)
         if message.confirmed_seq:
             host = self._cluster.host(to)
-            answers = self._answers.get((to, probe.storage(host)), {})
-            sent_ns = answers.get((message.term, message.confirmed_seq), LONG_AGO_NS)
+            member = (to, probe.storage(host))
+            answers = self._answers.get(member, {})
+            life = self._grants.counted.get((message.term, member, message.confirmed_seq), 0)
+            me = probe.lifetime(host)
+            if me is not None and life not in (0, me[2]):
+                return  # the leader has the answer of another life
+            sent_ns = answers.get((message.term, message.confirmed_seq, life), LONG_AGO_NS)
             held = self._of(host)
             held.confirmed_ns = max(held.confirmed_ns, sent_ns)
 

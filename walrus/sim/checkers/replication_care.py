@@ -39,9 +39,7 @@ class ReplicationCare:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._pieces: dict[
-            int, tuple[int, _Name, dict[int, int]]
-        ] = {}  # node -> life, snapshot, start -> end of pieces
+        self._pieces: dict[int, tuple[int, dict[_Name, dict[int, int]]]] = {}  # node -> life, start and end of pieces
         self._followed: dict[tuple[int, int], _Followed] = {}
         network = cluster.network
         network.when_received("InstallSnapshot", self._piece_comes)
@@ -58,9 +56,9 @@ class ReplicationCare:
         assert isinstance(message, InstallSnapshot)
         life, name = self._cluster.host(to).life, (message.index, message.checksum)
         found = self._pieces.get(to)
-        if found is None or found[:2] != (life, name):
-            found = self._pieces[to] = (life, name, {})
-        pieces, end = found[2], message.offset + len(message.data)
+        if found is None or found[0] != life:
+            found = self._pieces[to] = (life, {})
+        pieces, end = found[1].setdefault(name, {}), message.offset + len(message.data)
         pieces[message.offset] = max(pieces.get(message.offset, 0), end)
 
     def _piece_answered(self, sender: int, to: int, data: bytes) -> None:
@@ -69,8 +67,8 @@ class ReplicationCare:
         found = self._pieces.get(sender)
         if message.installed or found is None:
             return
-        life, name, pieces = found
-        if (life, name) != (self._cluster.host(sender).life, (message.index, message.checksum)):
+        pieces = found[1].get((message.index, message.checksum))
+        if pieces is None or found[0] != self._cluster.host(sender).life:
             return
         covered = 0
         for start in sorted(pieces):
