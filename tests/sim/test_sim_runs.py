@@ -125,8 +125,8 @@ def test_a_node_that_always_wants_to_be_woken_is_a_liveness_violation() -> None:
 def test_each_fault_fires_and_heals(kind: type) -> None:
     options = Options(faults=(kind.name,), fault_ns=2_500 * MS)
     factory = real_node if issubclass(kind, DiskFault | MembershipChurn) else LogNode
-    results = [run_seed(seed, options, factory) for seed in range(4)]
-    assert [result.violation for result in results] == [""] * 4
+    results = [run_seed(seed, options, factory) for seed in range(8)]
+    assert [result.violation for result in results] == [""] * 8
     assert sum(result.labels.get(f"fault: {kind.name}", 0) for result in results) > 0
     others = {label for result in results for label in result.labels if label.startswith("fault: ")}
     others = {label for label in others if not label.startswith(f"fault: {kind.name}")}
