@@ -67,8 +67,10 @@ def recover(directory: Path, sure: bool) -> None:
     except NothingToRecover as error:
         click.echo(f"Nothing to be done: {error}")
         return
-    except (RecoveryError, OSError) as error:
-        raise click.ClickException(f"{error}; nothing was given up, the command may be repeated") from error
+    except RecoveryError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"not finished: {error}; the command may be repeated") from error
     finally:
         data.close()
     click.echo(f"Done. Start node {node}; it leads alone. Others join with empty data directories.")
