@@ -19,6 +19,7 @@ from walrus.sim.world import MS
 _LOOK_NS: Final = 20 * MS
 _LOOKS: Final = 150
 _ALONE_PER_MILLION: Final = 700_000
+_FOUNDER_PER_MILLION: Final = 600_000  # that it is node 1 which gets an empty disk, or who runs of the lowest number
 
 
 class MembershipChurn(PeriodicFault):
@@ -38,6 +39,8 @@ class MembershipChurn(PeriodicFault):
         if self._busy or len(hosts) < 2:
             return
         host, act = self.rng.choice(hosts), self.rng.choice(self.acts)
+        if act == "new disk" and self.cluster.setup.founder_asks and self.rng.chance(_FOUNDER_PER_MILLION):
+            host = hosts[0]
         view = probe.raft(host)
         if view is None or host.node_id not in view.membership.voters:
             return
