@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from walrus.core.actions import Delete, Read, Truncate
+from walrus.core.actions import Delete, Read, Truncate, Write
 from walrus.core.outbox import Outbox
 from walrus.core.rng import Generator
 from walrus.core.segment.replica import REFILL_SUFFIX
@@ -99,6 +99,13 @@ class Startup:
         self._token, self._then = self._tokens.take(), then
         self._out.add(Truncate(path, end, self._token))
 
+    def _sync(self, path: str, end: int, then: Callable[[bytes], None]) -> None:
+        """A process that was killed before its sync may have left it in the memory of the operating system only. The
+        journal needs none: this lifetime is noted in it before anything else.
+        """
+        self._token, self._then = self._tokens.take(), then
+        self._out.add(Write(path, end, b"", self._token))
+
     def _write(self, log: RecordLog, then: Callable[[bytes], None]) -> None:
         write = log.appender.flush()
         assert write is not None
@@ -186,6 +193,8 @@ class Startup:
             )
         if data and (found is None or found.dirty_tail):
             self._cut(CATALOGUE_PATH, found.end if found else 0, self._catalogue_sound)
+        elif found is not None:
+            self._sync(CATALOGUE_PATH, found.end, self._catalogue_sound)
         else:
             self._catalogue_sound(b"")
 

@@ -10,6 +10,8 @@ with a disk is done to it from outside (:mod:`walrus.sim.deeds.disks`) and noted
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from walrus.core.actions import Change, Delete, Read, Rename, Truncate, Write
 from walrus.core.events import Event, ReadCompleted, ReadFailed, SpaceRanOut, WriteCompleted, WriteFailed
 from walrus.sim.damage import LOGS, Damage
@@ -123,7 +125,7 @@ class Disk:
 
     def crash(self, keep_per_million: int, *, torn: bool) -> None:
         """The node's process ended: nobody hears of completions, and each open change may be lost, or with ``torn``
-        arrive in part.
+        arrive in part. What arrived of a write is not synced: it may be lost with the power later.
         """
         self._life += 1
         rng = self._rng.stream(f"crash {self._life}")
@@ -132,10 +134,10 @@ class Disk:
                 continue  # a renaming, which has come up under its other path
             if rng.chance(keep_per_million):
                 self.kept_in_flight += 1
-                self._apply(action)
+                self._apply(replace(action, sync=False) if isinstance(action, Write) else action)
             elif torn and isinstance(action, Write) and (kept := _first_part(action, rng)):
                 self.torn_in_flight += 1
-                self._apply(Write(action.path, action.offset, kept, action.token))
+                self._apply(Write(action.path, action.offset, kept, action.token, sync=False))
             else:
                 self.lost_in_flight += 1
         self._in_flight.clear()

@@ -1,6 +1,6 @@
 """Opens copies left by an earlier process lifetime: scans the file, cuts a torn tail, then hands the copy over."""
 
-from walrus.core.actions import Read, Rename, Truncate
+from walrus.core.actions import Read, Rename, Truncate, Write
 from walrus.core.outbox import Outbox
 from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica
 from walrus.core.segment.scan import LOST as LOST_VERDICT
@@ -107,6 +107,14 @@ class Opener:
         offset, length = scan.next_read()
         self._out.add(Read(replica.path, offset, length, token))
 
+    def _sync(self, replica: Replica) -> None:
+        """What was found beyond the mark may be in the memory of the operating system only, where the process that wrote
+        it was killed before its sync: it counts once that is made up for."""
+        replica.state = READING
+        token = self._tokens.take()
+        self._cuts[token] = replica
+        self._out.add(Write(replica.path, replica.index.end_position, b"", token))
+
     def _judged(self, replica: Replica, verdict: Verdict) -> None:
         if verdict.state == LOST_VERDICT:
             self._out.log("error", f"{replica.path}: {verdict.reason}; its copy counts in no quorum until repaired")
@@ -114,8 +122,10 @@ class Opener:
             self.opened.append(replica)
             return
         replica.opened(verdict.index, self._tokens)
-        if verdict.state == SOUND:
+        if verdict.state == SOUND and (replica.deferred or replica.length <= replica.marked):
             self.opened.append(replica)
+        elif verdict.state == SOUND:
+            self._sync(replica)
         else:
             self._out.log("warn", f"{replica.path}: {verdict.reason}; cut")
             self.cut(replica, replica.length)
