@@ -155,6 +155,8 @@ CATALOGUE_RECORDS: Final = (
     catalogue.Held("logs", 2, 1),
     catalogue.Fenced("other", 1, 4),
     catalogue.Held("other", 1, 6),
+    catalogue.Unsynced("other", 1, "8f0e2c1a-0000-4000-8000-000000000001"),
+    catalogue.Synced("other", 1),
     catalogue.Dropped("logs", 2),
     catalogue.Whole("other", 2, True, 3, 1, 7, False),
     catalogue.Durable("other", 2, 6),

@@ -316,7 +316,7 @@ _COUNTED: Final[dict[type, set[str]]] = {
     Puts: {"meter"},
     Gets: {"meter"},
     Service: {"leaderless"},
-    Recoveries: {"count"},
+    Recoveries: {"count", "power_cut_seals"},
     Repairs: {"_pace"},
     Writers: {"_draining_since", "rollovers"},
 }

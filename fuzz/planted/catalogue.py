@@ -6,6 +6,7 @@ from fuzz.planted import (
     clauses,
     clients,
     copies,
+    durability,
     elections,
     founders,
     leases,
@@ -17,7 +18,20 @@ from fuzz.planted import (
 )
 from fuzz.planted.bug import Bug
 
-_GROUPS = (elections, replication, snapshots, leases, segments, copies, clauses, clients, topics, survivors, founders)
+_GROUPS = (
+    elections,
+    replication,
+    snapshots,
+    leases,
+    segments,
+    copies,
+    clauses,
+    clients,
+    topics,
+    survivors,
+    founders,
+    durability,
+)
 _IN_THE_NOTE: Final = 22
 
 BUGS: Final[tuple[Bug, ...]] = tuple(

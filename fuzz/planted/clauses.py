@@ -140,7 +140,7 @@ BUGS = (
         "A recoverer takes the least length among the fenced copies for the tail.",
         _OWN,
         True,
-        (Edit(Recoveries._advance, "recovery.tail = max(fenced)", "recovery.tail = min(fenced)"),),
+        (Edit(Recoveries._advance, "else max(fenced)", "else min(fenced)"),),
     ),
     Bug(
         "seal-during-set-change",
@@ -166,7 +166,7 @@ BUGS = (
         (
             Edit(
                 Recoveries.answered,
-                "if message.status == ACCEPTED and sender not in recovery.untrusted:",
+                "if message.status == ACCEPTED and (sender not in recovery.untrusted or sender in recovery.survived):",
                 "if message.status in (ACCEPTED, UNTRUSTED):",
             ),
         ),

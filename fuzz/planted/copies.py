@@ -125,7 +125,7 @@ BUGS = (
         True,
         (
             Edit(Opener.open, "elif replica.held:", "elif not replica.path:"),
-            Edit(Answers.fences, "UNTRUSTED if replica.state == LOST else ACCEPTED", "ACCEPTED"),
+            Edit(Answers.fences, "UNTRUSTED if untrusted else ACCEPTED", "ACCEPTED"),
         ),
     ),
     Bug(
@@ -234,7 +234,7 @@ BUGS = (
         (
             Edit(
                 Notes._mark,
-                "if replica.durable_length > replica.marked:\n            replica.marked = replica.durable_length\n",
+                "if replica.synced_length > replica.marked:\n            replica.marked = replica.synced_length\n",
                 "if replica.length > replica.marked:\n            replica.marked = replica.length\n",
             ),
             Edit(

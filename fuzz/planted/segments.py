@@ -26,6 +26,7 @@ BUGS = (
                 "if self.state != DRAINING or self.in_flight:",
                 "if self.state != DRAINING:",
             ),
+            Edit(SegmentWriter.ready_to_seal, "synced) < self.length:", "synced) < self.acked:"),
             Edit(SegmentWriter.propose_seal, "    assert self.acked == self.length\n", ""),
             Edit(
                 SegmentWriter.propose_seal,

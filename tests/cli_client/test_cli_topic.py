@@ -24,6 +24,8 @@ def node(frame: bytes) -> bytes:
             b"OK\n",
         ),
         (("set", "t", "--retention-bytes", "0"), b"SET t retention_bytes=0", b"OK\n"),
+        (("create", "t", "--durability", "interval:250"), b"CREATE t durability=interval:250", b"OK\n"),
+        (("set", "t", "--durability", "never"), b"SET t durability=never", b"OK\n"),
         (("info", "t"), b"INFO t", INFO + b"\n"),
         (("ls",), b"TOPICS", b"t\nu\n"),
         (("rm", "t"), b"DELETE t", b"OK\n"),
@@ -43,6 +45,8 @@ def test_each_command_sends_one_request_and_prints_its_reply(
         (("create", "a b"), "invalid topic name 'a b'"),
         (("create", "t", "--retention-bytes", "1k"), "'1k' is not a valid integer"),
         (("set", "t", "--retention-ms", "-1"), "-1 is not in the range"),
+        (("set", "t", "--durability", "interval:0"), "or never: 'interval:0'"),
+        (("create", "t", "--durability", "sometimes"), "always, interval:<ms> with 1 to 86400000 milliseconds, or"),
         (("set", "t"), "nothing to set: give at least one of the options"),
     ],
 )

@@ -111,7 +111,7 @@ def test_the_records_fields_are_the_codes() -> None:
     assert as_listed(journal_records) == found
     found = {str(kind.__struct_config__.tag): fields_of(kind) for kind in (
         catalogue.Held, catalogue.Fenced, catalogue.Durable, catalogue.Complete, catalogue.Incomplete,
-        catalogue.Dropped, catalogue.Whole,
+        catalogue.Dropped, catalogue.Unsynced, catalogue.Synced, catalogue.Whole,
     )}  # fmt: skip
     assert as_listed(catalogue_records) == found
     assert as_listed(command_fields) == {

@@ -217,3 +217,16 @@ def test_version_and_help_are_answered() -> None:
     text = invoke("--help").output
     for word in ("--raft-advertise-host", "--initial-peer", "WALRUS_MAX_SEGMENT_ENTRIES", "[default: 6000"):
         assert word in text
+
+
+@pytest.mark.parametrize(("value", "mode"), [("", 0), ("always", 0), (" interval:50 ", 50), ("never", (1 << 63) - 1)])
+def test_the_durability_of_new_topics_comes_from_walrus_durability(value: str, mode: int) -> None:
+    config, settings = read_settings(Flags(), {"WALRUS_DURABILITY": value})
+    assert config.durability == mode
+    assert settings.warnings == ()
+
+
+@pytest.mark.parametrize("value", ["fsync", "interval", "interval:0", "interval:99999999999"])
+def test_no_durability_is_refused_with_its_value_and_what_would_be_right(value: str) -> None:
+    with pytest.raises(SettingError, match=rf"^WALRUS_DURABILITY={value}: .*always, interval:<ms> .* or never"):
+        read_settings(Flags(), {"WALRUS_DURABILITY": value})

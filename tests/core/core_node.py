@@ -29,6 +29,7 @@ class World:
     def __init__(self, node: int = 1, **settings: object) -> None:
         self.config = NodeConfig(node_id=node, advertise_address=f"node{node}:6001", **settings)  # type: ignore[arg-type]
         self.files: dict[str, bytes] = {}
+        self.boot_id = "first boot"
         self.now_ns = 0
         self.life = 0
         self.stopped: Stop | None = None
@@ -48,7 +49,7 @@ class World:
         self.disk: deque[Action] = deque()
         self.node = Node(self.config, random.Random(self.life), self.now_ns)
         sizes = {path: len(data) for path, data in sorted(self.files.items())}
-        return self.handle(ev.Started(sizes, WALL_NS))
+        return self.handle(ev.Started(sizes, WALL_NS, self.boot_id))
 
     def handle(self, event: ev.Event) -> list[Action]:
         """Hand over one event; returns what the node wants, which ``run`` carries out."""

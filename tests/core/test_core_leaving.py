@@ -25,6 +25,7 @@ class Shutdown:
         )
         self.requests = 0
         self.missing = 0
+        self.unsynced = 0
         self.has_successor = True
         self.leaving = Leaving(
             settings(1, shutdown_timeout_ns=1_000 * MS),
@@ -35,7 +36,12 @@ class Shutdown:
             self.cursors,  # type: ignore[arg-type]
             SimpleNamespace(stop_reading=lambda: self.log.append("stop reading")),  # type: ignore[arg-type]
             lambda: self.requests,
+            self.come_to_rest,
         )
+
+    def come_to_rest(self) -> bool:
+        self.log.append("sync")
+        return not self.unsynced
 
     def transfer(self, now_ns: int) -> bool:
         self.log.append("transfer leadership")
@@ -65,7 +71,7 @@ def test_segments_go_first_while_clients_are_still_heard() -> None:
     assert shutdown.log == []
     shutdown.writers.count = 0
     assert shutdown.tick()
-    assert shutdown.log == ["stop reading"]
+    assert shutdown.log == ["stop reading", "sync"]
 
 
 def test_the_others_commit_their_cursors_first() -> None:
@@ -95,7 +101,7 @@ def test_a_leader_hands_over_last_and_ends_once_another_leads() -> None:
     assert not shutdown.tick()
     shutdown.raft.leader = 3
     assert shutdown.tick()
-    assert shutdown.log == ["stop reading", "transfer leadership"]
+    assert shutdown.log == ["stop reading", "transfer leadership", "sync"]
 
 
 def test_a_leader_without_a_successor_tries_again_until_the_time_is_over() -> None:
@@ -116,7 +122,7 @@ def test_the_last_live_node_keeps_its_segments_and_commits_its_cursors() -> None
     assert not shutdown.tick()
     shutdown.cursors.all_committed = True
     assert shutdown.tick()
-    assert shutdown.log == ["stop reading", "commit cursors"] * 2
+    assert shutdown.log == ["stop reading", "commit cursors"] * 2 + ["sync"]
 
 
 def test_a_shutdown_is_over_at_its_deadline_whatever_is_left() -> None:
@@ -138,3 +144,19 @@ def test_a_node_without_a_quorum_behind_it_does_not_wait_for_one() -> None:
     shutdown.writers.count = 3
     assert not shutdown.tick(1)
     assert shutdown.tick(999)
+
+
+def test_a_node_ends_once_its_copies_are_synced_or_that_takes_too_long() -> None:
+    shutdown = Shutdown().begin()
+    shutdown.unsynced = 1
+    assert not shutdown.tick(10)
+    assert not shutdown.tick(20)
+    shutdown.unsynced = 0
+    assert shutdown.tick(30)
+    assert shutdown.leaving.complete
+    assert shutdown.log == ["stop reading", "sync", "sync", "sync"]
+    shutdown = Shutdown().begin()
+    shutdown.unsynced = 1
+    assert not shutdown.tick(10)
+    assert not shutdown.tick(409)
+    assert shutdown.tick(410)

@@ -82,6 +82,7 @@ def a_node_stops_while_another_has_cursors_to_commit() -> object:
         SimpleNamespace(),  # type: ignore[arg-type]
         SimpleNamespace(stop_reading=lambda: None),  # type: ignore[arg-type]
         lambda: 0,
+        lambda: True,
     )
     leaving.begin(0)
     leaving.tick(1)

@@ -4,6 +4,7 @@ import pytest
 import scenes_clauses
 import scenes_clients
 import scenes_copies
+import scenes_durability
 import scenes_founders
 import scenes_raft
 import scenes_segments
@@ -22,6 +23,7 @@ PLANTED = [bug for bug in BUGS if bug.edits]
 PLAYS = (
     *(scenes_raft, scenes_snapshots, scenes_segments, scenes_copies),
     *(scenes_clauses, scenes_clients, scenes_topics, scenes_survivors, scenes_founders),
+    scenes_durability,
 )
 
 

@@ -42,6 +42,7 @@ class Copies:
         self.rewrite_bytes = rewrite_bytes
         self.metadata = metadata or metadata_with(1, 2, 3)
         self.files = files if files is not None else {}
+        self.boot_id = "first boot"
         self.start()
 
     def start(self) -> None:
@@ -58,7 +59,15 @@ class Copies:
             log = RecordLog.create(CATALOGUE_PATH, CATALOGUE_MAGIC, *member(2), tokens, version=CATALOGUE_VERSION)
         sizes = {path: len(data) for path, data in self.files.items()}
         self.store = ReplicaStore(
-            self.wire.out, tokens, self.metadata, log, known, sizes, self.mark_interval_ns, self.rewrite_bytes
+            self.wire.out,
+            tokens,
+            self.metadata,
+            log,
+            known,
+            sizes,
+            self.mark_interval_ns,
+            self.rewrite_bytes,
+            self.boot_id,
         )
 
     @property
@@ -66,9 +75,11 @@ class Copies:
         """The copy of logs:1."""
         return self.store.get(KEY)
 
-    def append(self, base: int, data: bytes, *, sender: int = 1, epoch: int = 0, version: int = 1) -> None:
+    def append(
+        self, base: int, data: bytes, *, sender: int = 1, epoch: int = 0, version: int = 1, durability: int = 0
+    ) -> None:
         """A batch arrives, and the turn ends."""
-        self.store.append(sender, Append(TOPIC, 1, epoch, version, base, data))
+        self.store.append(sender, Append(TOPIC, 1, epoch, version, base, data, durability))
         self.store.flush()
 
     def fence(self, epoch: int, *, sender: int = 3) -> None:
@@ -126,6 +137,11 @@ class Copies:
         while self.disk:
             self.complete(self.disk[0].path)
             self.requests()
+
+    def syncs(self) -> list[bool]:
+        """Of the copy's writes that wait for the disk, whether each has its sync."""
+        self.requests()
+        return [action.sync for action in self.disk if isinstance(action, Write) and action.path == PATH]
 
     def filled(self, *payloads: bytes) -> "Copies":
         """Take ``payloads`` from the writer, one batch each, durably and acknowledged."""

@@ -19,6 +19,7 @@ from segment_fixtures import (
 from walrus.core.config import MS
 from walrus.core.lease import LeaseTable
 from walrus.core.metadata.commands import OPEN, SEALING, BeginSealing, Seal
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.metadata.state import Segment
 from walrus.core.peer import HeartbeatReply
 from walrus.core.segment.messages import ACCEPTED, FENCED, UNTRUSTED, Fence, FenceReply, Repair
@@ -31,9 +32,12 @@ LAPSED_NS = 450 * MS  # one lease and its margin
 class Recovering:
     """Node 2 leads; node 1 was the writer of logs:1 and is silent. ``live`` nodes go on answering heartbeats."""
 
-    def __init__(self, *nodes: int, live: tuple[int, ...] = (3,), copies: tuple[int, ...] = (1, 2, 3)) -> None:
+    def __init__(
+        self, *nodes: int, live: tuple[int, ...] = (3,), copies: tuple[int, ...] = (1, 2, 3), durability: int = ALWAYS
+    ) -> None:
         self.wire = Wire(2)
         self.metadata = metadata_with(*nodes, copies=copies)
+        self.segment.durability = durability
         self.raft = leading_raft(2, nodes)
         self.leases = LeaseTable(settings(2))
         self.leases.elected(0)
@@ -67,9 +71,11 @@ class Recovering:
         return self
 
     def answer(
-        self, node: int, length: int, status: int = ACCEPTED, *, epoch: int = 1, now_ns: int = LAPSED_NS
-    ) -> None:
-        self.recoveries.answered(member(node), FenceReply(TOPIC, 1, epoch, status, length), now_ns)
+        self, node: int, length: int, status: int = ACCEPTED, *, epoch: int = 1, now_ns: int = LAPSED_NS,
+        power_cut: bool = False,
+    ) -> None:  # fmt: skip
+        reply = FenceReply(TOPIC, 1, epoch, status, length, 0, power_cut)
+        self.recoveries.answered(member(node), reply, now_ns)
 
     def seals(self) -> list[Seal]:
         return [command for command in proposed(self.raft) if isinstance(command, Seal)]

@@ -22,7 +22,8 @@ from walrus.sim.checkers.records import check_records
 from walrus.sim.checkers.replica_prefixes import ReplicaPrefixes
 from walrus.sim.checkers.replicated_state import ReplicatedState
 from walrus.sim.checkers.sealed_counts import SealedCounts
-from walrus.sim.history import History, Operation
+from walrus.sim.history import DONE, UNKNOWN, History, Operation
+from walrus.sim.powercuts import Loss, PowerCuts
 from walrus.sim.world import Violation
 
 
@@ -160,7 +161,7 @@ class FakeCluster:
 
 def replicated_state(cluster: FakeCluster | None = None) -> ReplicatedState:
     cluster = cluster or FakeCluster()
-    return ReplicatedState(SealedCounts(), Leases(cluster), CursorBounds(), CleanStops(cluster))
+    return ReplicatedState(SealedCounts(), Leases(cluster), CursorBounds(), CleanStops(cluster), PowerCuts())
 
 
 def test_sealed_counts_fail_when_two_nodes_hold_different_counts() -> None:
@@ -400,3 +401,60 @@ def test_where_no_lease_could_hold_only_staleness_passes() -> None:
     wrong.stale_allowed = True
     with pytest.raises(Violation, match="read shows another record"):
         check_reads("t", wrong, [b"a", b"b", b"c"], drained=False)
+
+
+# --- losses of power ---
+
+
+def lost_power(durability: int, *losses: tuple[int, int, int], hurt: tuple[int, ...] = ()) -> list[bytes]:
+    """What is excused of a segment of three nodes that is sealed at 2 records, of 4 that were ever written."""
+    path = "user_data/logs:1.wal"
+    members = ((1, 1), (2, 2), (3, 3))
+    cuts = PowerCuts()
+    cuts.losses["logs", 1] = [Loss(*loss) for loss in losses]
+    cuts.segment("logs", Segment(1, (1, 1, 1), members, 0, state=SEALED, count=2, durability=durability))
+    hosts = [
+        SimpleNamespace(
+            node_id=n, disk=SimpleNamespace(damage=SimpleNamespace(hurt={path: "rot"} if n in hurt else {}))
+        )
+        for n in (1, 2, 3)
+    ]
+    cluster = SimpleNamespace(hosts=hosts, lost_members={})
+    return cuts.excused(cluster, "logs", {("logs", 1): [b"a", b"b", b"c", b"d"]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("losses", "excused"),
+    [
+        ([(1, 4, 2), (2, 4, 2)], [b"c", b"d"]),
+        ([(1, 4, 2), (2, 3, 2)], [b"c"]),
+        ([(1, 4, 3), (2, 4, 3), (3, 4, 2)], [b"d"]),
+        ([(1, 4, 2)], []),
+        ([(1, 4, 2), (1, 3, 2)], []),
+        ([], []),
+    ],
+)
+def test_a_record_is_excused_where_a_quorum_of_copies_had_it_and_lost_it_with_the_power(
+    losses: list[tuple[int, int, int]], excused: list[bytes]
+) -> None:
+    assert lost_power(5, *losses) == excused
+
+
+def test_a_record_of_a_topic_that_is_always_synced_is_never_excused() -> None:
+    assert lost_power(0, (1, 4, 0), (2, 4, 0), (3, 4, 0)) == []
+
+
+def test_a_damaged_copy_may_have_lost_a_record_too_but_damage_alone_excuses_nothing() -> None:
+    assert lost_power(5, (1, 4, 2), hurt=(2,)) == [b"c", b"d"]
+    assert lost_power(5, hurt=(1, 2, 3)) == []
+
+
+def test_a_history_without_lost_records_is_as_if_they_had_never_been() -> None:
+    history = History()
+    for payload in (b"kept", b"gone", b"", b""):
+        history.answer(history.add(Operation(1, 1, "PUT", "logs", payload, 0, 1, 1)), b"OK", 5)
+    kept = history.without("logs", [b"gone", b""])
+    assert [(op.payload, op.outcome) for op in kept.operations] == [(b"kept", DONE), (b"", UNKNOWN), (b"", DONE)]
+    check_records("logs", kept, [b"kept", b""])
+    with pytest.raises(Violation, match="acknowledged record lost"):
+        check_records("logs", history, [b"kept", b"", b""])

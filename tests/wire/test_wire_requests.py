@@ -37,6 +37,9 @@ from walrus.core.wire import Request, parse_request
             b"CREATE logs retention_ms=5  retention_records=20",
             Request(wire.CREATE, "logs", settings=(("retention_ms", 5), ("retention_records", 20))),
         ),
+        (b"SET logs durability=interval:250", Request(wire.SET, "logs", settings=(("durability", 250),))),
+        (b"CREATE logs durability=never", Request(wire.CREATE, "logs", settings=(("durability", (1 << 63) - 1),))),
+        (b"CREATE logs durability=always", Request(wire.CREATE, "logs", settings=(("durability", 0),))),
         (b"SET logs retention_bytes=0", Request(wire.SET, "logs", settings=(("retention_bytes", 0),))),
     ],
 )
@@ -90,10 +93,20 @@ def test_a_bad_topic_name_is_refused_by_every_verb(template: bytes, topic: bytes
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (b"SET logs", b"requires a setting: retention_ms=, retention_bytes= or retention_records="),
-        (b"SET logs color=red", b"one of retention_ms=, retention_bytes=, retention_records=: 'color=red'"),
+        (b"SET logs", b"requires a setting: retention_ms=, retention_bytes=, retention_records= or durability="),
+        (
+            b"SET logs color=red",
+            b"one of retention_ms=, retention_bytes=, retention_records=, durability=: 'color=red'",
+        ),
         (b"SET logs retention_ms=-1", b"must be a whole number from 0 (no limit) to 9223372036854775807: '-1'"),
         (b"SET logs retention_ms=9223372036854775808", b"to 9223372036854775807: '9223372036854775808'"),
+        (
+            b"SET logs durability=sometimes",
+            b"must be always, interval:<ms> with 1 to 86400000 milliseconds, or never: 'sometimes'",
+        ),
+        (b"SET logs durability=interval:0", b"or never: 'interval:0'"),
+        (b"CREATE logs durability=interval:86400001", b"or never: 'interval:86400001'"),
+        (b"CREATE logs durability=", b"or never: ''"),
         (b"SET logs retention_ms=1 retention_ms=2", b"retention_ms is given twice: 'retention_ms=2'"),
         (b"CREATE logs \xff", rb"'\\xff'"),
         (b"CREATE logs " + b"x" * 5000, b"'" + b"x" * 40 + b"...'"),

@@ -26,6 +26,8 @@ Environment (defaults in brackets):
   WALRUS_MONITOR_CHECK_MS      interval of the rollover monitor [10000]
   WALRUS_RPC_TIMEOUT_MS        how long a request may wait for a leader [5000]
   WALRUS_MAX_FRAME_BYTES       largest request of a client [16777216]
+  WALRUS_DURABILITY            of topics made through this node that are given none: always,
+                               interval:<ms> or never [always]
   WALRUS_DISABLE_IO_URING      anything but 0: write through mmap, not io_uring
   WALRUS_HEARTBEAT_MS          interval of a leader's heartbeats [40]
   WALRUS_LEASE_MS              how long a heartbeat's answer keeps a lease [400]

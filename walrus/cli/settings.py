@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from walrus import __version__
 from walrus.core.config import MS, NodeConfig
+from walrus.core.metadata.durability import ALWAYS, DurabilityError, parse_durability
 from walrus.io.addresses import literal_family, parse_address
 from walrus.io.logs import LEVELS
 from walrus.io.runtime import Settings
@@ -64,8 +65,9 @@ _NUMBERS: Final[dict[str, _Number]] = {
     "WALRUS_LEASE_MS": _Number("lease_ns", MS, 1, _MS_MAX, "milliseconds"),
     "WALRUS_ELECTION_TIMEOUT_MS": _Number("election_timeout_min_ns", MS, 1, _MS_MAX, "milliseconds"),
 }
+_DURABILITY: Final = "WALRUS_DURABILITY"
 _DISABLE_IO_URING: Final = "WALRUS_DISABLE_IO_URING"
-_OTHERS: Final = ("WALRUS_LOG", _DISABLE_IO_URING)
+_OTHERS: Final = ("WALRUS_LOG", _DISABLE_IO_URING, _DURABILITY)
 
 
 def read_settings(flags: Flags, environ: Mapping[str, str]) -> tuple[NodeConfig, Settings]:
@@ -88,6 +90,7 @@ def read_settings(flags: Flags, environ: Mapping[str, str]) -> tuple[NodeConfig,
         join=flags.join,
         initial_peers=flags.initial_peers,
         version=__version__,
+        durability=default_durability(environ),
         **_numbers(environ),
     )
     _check_times(config)
@@ -125,6 +128,19 @@ def log_level(environ: Mapping[str, str]) -> str:
             raise SettingError(f"{name}={environ[name]}: {directive!r} is no log level; use {', '.join(LEVELS)}")
         chosen = level
     return chosen
+
+
+def default_durability(environ: Mapping[str, str]) -> int:
+    """Return the mode that ``WALRUS_DURABILITY`` names; ``always`` where it is not set.
+
+    Raises:
+        SettingError: no mode.
+    """
+    text = environ.get(_DURABILITY, "").strip()
+    try:
+        return parse_durability(text) if text else ALWAYS
+    except DurabilityError as error:
+        raise SettingError(f"{_DURABILITY}={text}: {error}") from error
 
 
 def disables_io_uring(environ: Mapping[str, str]) -> bool:

@@ -6,6 +6,7 @@ import click
 
 from walrus.cli.output import print_json
 from walrus.client import WalrusClient, calls
+from walrus.core.metadata.durability import DurabilityError, durability_text, parse_durability
 from walrus.core.wire import MAX_NUMBER
 
 
@@ -18,10 +19,23 @@ def topic_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
+def _durability(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    try:
+        return value if value is None else durability_text(parse_durability(value))
+    except DurabilityError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
 def _settings(command: Any) -> Any:
     """The options of a command that takes a topic's settings."""
     limit = click.IntRange(0, MAX_NUMBER)
     for option in (
+        click.option(
+            "--durability",
+            metavar="MODE",
+            callback=_durability,
+            help="What an acknowledged record has outlived: always (synced on a quorum), interval:<ms> or never.",
+        ),
         click.option("--retention-records", type=limit, help="Keep so many sealed records at least; 0: all."),
         click.option("--retention-bytes", type=limit, help="Keep so many sealed bytes at least; 0: all."),
         click.option("--retention-ms", type=limit, help="Keep a segment for so long once it is sealed; 0: for ever."),

@@ -80,7 +80,7 @@ def node(action: str, number: int, *, force: bool = False) -> Call:
     return Call(f"NODE {action} {number}{' FORCE' if force else ''}".encode())
 
 
-def create_topic(topic: str, settings: Mapping[str, int]) -> Call:
+def create_topic(topic: str, settings: Mapping[str, int | str]) -> Call:
     """Create ``topic`` with ``settings``, those of :class:`walrus.core.metadata.settings.TopicSettings`.
 
     A topic that exists with the same settings is as good; with others it is refused.
@@ -88,7 +88,7 @@ def create_topic(topic: str, settings: Mapping[str, int]) -> Call:
     return Call(b"CREATE " + topic_bytes(topic) + wire.settings_bytes(settings))
 
 
-def set_topic(topic: str, settings: Mapping[str, int]) -> Call:
+def set_topic(topic: str, settings: Mapping[str, int | str]) -> Call:
     """Change some settings of ``topic``."""
     if not settings:
         raise ValueError("no setting is given: expected at least one")

@@ -26,6 +26,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     cursor_commit_interval_ns: int = 100 * MS
     max_frame_bytes: int = 16 * 1024 * 1024
     target_replicas: int = 3
+    durability: int = 0  # of topics made through this node, unless they say; see walrus.core.metadata.durability
     snapshot_entries: int = 10_000  # log entries applied since the last metadata snapshot that make the next one due
     snapshot_bytes: int = 16 * 1024 * 1024  # the same by growth of the journal
     snapshot_chunk_bytes: int = 256 * 1024  # of one message that brings a snapshot to a follower

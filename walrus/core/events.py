@@ -18,11 +18,13 @@ class Started(Event, frozen=True, gc=False):
     """The process began; ``files`` lists what the data directory held.
 
     ``files`` maps a path relative to ``data/node_<id>`` (such as ``raft_meta/entries.log``) to its size in bytes.
+    ``boot_id`` is another one whenever the operating system has been started anew; "" where that cannot be known.
     Always the first event of a node's life.
     """
 
     files: dict[str, int]
     wall_ns: int
+    boot_id: str = ""
 
 
 class ClientConnected(Event, frozen=True, gc=False):

@@ -8,6 +8,7 @@ from walrus.core.lease import Lease, LeaseTable
 from walrus.core.liveness import Liveness
 from walrus.core.metadata import snapshot
 from walrus.core.metadata.commands import CreateTopic, RegisterNode, decode, encode
+from walrus.core.metadata.settings import TopicSettings
 from walrus.core.metadata.snapshot import Snapshot
 from walrus.core.metadata.state import Metadata, NodeInfo
 from walrus.core.outbox import Outbox
@@ -112,7 +113,8 @@ class Group:
         """
         self.adopt(self._rng.getrandbits(63) | 1)
         member = (info.node, info.storage)
-        first = CreateTopic(FIRST_TOPIC, (info.node, info.storage, info.incarnation), (member,))
+        settings = TopicSettings(durability=self._config.durability)
+        first = CreateTopic(FIRST_TOPIC, (info.node, info.storage, info.incarnation), (member,), settings)
         founder = MemberInfo(info.node, info.storage, info.address, voter=True)
         self.raft.bootstrap(founder, [encode(info), encode(first)], now_ns)
         self._out.log("info", f"Bootstrapped cluster {self.cluster:016x}")

@@ -13,15 +13,18 @@ from walrus.core.raft.raft import Raft
 from walrus.core.segment.writers import Writers
 
 ALONE_NS: Final = 500 * MS
+SYNCING_NS: Final = 400 * MS
 
 
 class Leaving:
-    """``done`` once everything is handed over (``complete``), or at the deadline."""
+    """``done`` once everything is handed over (``complete``) and synced, or at the deadline."""
 
     def __init__(
         self, config: NodeConfig, raft: Raft, lease: Lease, farewells: Farewells, writers: Writers, cursors: Cursors,
-        sessions: ClientSessions, requests_waiting: Callable[[], int],
+        sessions: ClientSessions, requests_waiting: Callable[[], int], at_rest: Callable[[], bool],
     ) -> None:  # fmt: skip
+        """``at_rest`` has every copy synced, and tells whether that is done."""
+        self._at_rest = at_rest
         self._timeout_ns = config.shutdown_timeout_ns
         self._raft = raft
         self._lease = lease
@@ -31,6 +34,7 @@ class Leaving:
         self._sessions = sessions
         self._requests_waiting = requests_waiting
         self._deadline_ns = -1
+        self._until_ns = -1  # of the last stage
         self._transferring = False
         self.done = False
         self.complete = False
@@ -48,14 +52,24 @@ class Leaving:
     def tick(self, now_ns: int) -> None:
         if not self.begun or self.done:
             return
+        if self._until_ns >= 0:
+            self.done = self._at_rest() or now_ns >= self._until_ns
+            return
         waited_ns = now_ns - (self._deadline_ns - self._timeout_ns)
         if now_ns >= self._deadline_ns or (waited_ns >= ALONE_NS and not self._lease.valid(now_ns)):
-            self.done = True  # out of time, or no quorum is left to hand anything over to
+            self._rest(now_ns)  # out of time, or no quorum is left to hand anything over to
         elif self._handed_over():
             if not self._writers.leaving or self._raft.role is not LEADER:
-                self.done = self.complete = not self._transferring or self._raft.leader != 0
+                self.complete = not self._transferring or self._raft.leader != 0
+                if self.complete:
+                    self._rest(now_ns)
             elif not self._transferring:
                 self._transferring = self._raft.transfer_leadership(now_ns)
+
+    def _rest(self, now_ns: int) -> None:
+        """Nothing is left but to sync the copies of topics that acknowledge without: a while, for they may be many."""
+        self._until_ns = now_ns + SYNCING_NS
+        self.done = self._at_rest()
 
     def _handed_over(self) -> bool:
         if self._transferring:

@@ -44,6 +44,7 @@ class Node:
         self._tokens = Tokens()
         self.space = Space(self.out, config, self._tokens)
         self._files: dict[str, int] = {}
+        self._boot_id = ""
         self._startup: Startup | None = None
         self.running: Running | None = None
         # For checkers and tests; None while starting.
@@ -106,6 +107,7 @@ class Node:
         self._wall_ns = event.wall_ns
         self._wall.told(event.wall_ns, self._now_ns)
         self._files = dict(event.files)
+        self._boot_id = event.boot_id
         try:
             self._startup = Startup(self.out, self._tokens, self._rng, self._files, self.config.metadata_reserve_bytes)
         except RecoveryError as error:
@@ -129,6 +131,7 @@ class Node:
                 ready,
                 self._files,
                 self._wall,
+                self._boot_id,
                 self._now_ns,
             )
             if self.space.full:

@@ -70,6 +70,10 @@ def _count(key: str) -> Callable[[Report], Samples]:
     return lambda report: (((), len(report[key])),)
 
 
+def _durability(report: Report) -> Samples:
+    return (((mode,), count) for mode, count in report["durability"].items())
+
+
 def _followers(report: Report) -> Samples:
     for node, progress in (report["replication"] or {}).items():
         if node != str(report["id"]):
@@ -132,6 +136,14 @@ SEGMENTS: Final = (
     _gauge("walrus_leading_segments", "Segments that this node writes.", "leading_segments"),
     _gauge("walrus_copies", "Copies of segments on this node's disk.", "copies"),
     Family("walrus_stuck_segments", GAUGE, "On the leader: too few copies are left.", _count("stuck_segments")),
+    Family("walrus_topics_by_durability", GAUGE, "Topics by how they acknowledge.", _durability, ("durability",)),
+    _gauge("walrus_unsynced_copies", "Copies on this node that hold acknowledged records unsynced.", "unsynced_copies"),
+    _gauge(
+        "walrus_power_cut_copies", "Copies on this node that count for nothing since a power cut.", "power_cut_copies"
+    ),
+    _counter(
+        "walrus_power_cut_seals_total", "Seals of what power cuts had left, by this node as leader.", "power_cut_seals"
+    ),
     _gauge("walrus_repairs_waiting", "Copies on this node that lack records.", "repairs_waiting"),
     _counter("walrus_recoveries_total", "Seals that this node began, as leader, for a lost writer.", "recoveries"),
     Family("walrus_unsafe_recoveries", GAUGE, "Lost majorities that operators overrode.", _count("unsafe_recoveries")),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from walrus.core import status
 from walrus.core.config import SECOND
+from walrus.core.metadata.durability import durability_text
 from walrus.core.meters import histogram_value
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def report(node: "Running", now_ns: int) -> Report:
         "stuck_segments": node.recoveries.stuck(),
         "recoveries": node.recoveries.count,
         "unsafe_recoveries": status.unsafe_recoveries(node.metadata.recoveries),
+        "default_durability": durability_text(config.durability),
+        "durability": status.durabilities(node.metadata.topics),
+        **node.store.syncs.value(),
+        "power_cut_seals": node.recoveries.power_cut_seals,
         "repairs_waiting": node.repairs.waiting,
         "rollovers": histogram_value(node.writers.rollovers.counts, node.writers.rollovers.sum_ns),
         **_replication_lag(node),

@@ -72,7 +72,7 @@ class Running:
 
     def __init__(
         self, config: NodeConfig, rng: Generator, out: Outbox, tokens: Tokens, sessions: ClientSessions,
-        ready: Ready, files: dict[str, int], wall: WallClock, now_ns: int,
+        ready: Ready, files: dict[str, int], wall: WallClock, boot_id: str, now_ns: int,
     ) -> None:  # fmt: skip
         self.config = config
         self.out = out
@@ -92,7 +92,7 @@ class Running:
         self.joining = Joining(out, config, self.raft, now_ns, self.departures)
         self.store = ReplicaStore(
             out, tokens, self.metadata, ready.catalogue_log, ready.copies, files,
-            config.mark_interval_ns, config.catalogue_rewrite_bytes,
+            config.mark_interval_ns, config.catalogue_rewrite_bytes, boot_id,
         )  # fmt: skip
         self.founding = Founding(out, config, self.raft, self.metadata, self.store, now_ns)
         self.fetcher = Fetcher(out, config, self.metadata, self.liveness)
@@ -120,8 +120,9 @@ class Running:
         )  # fmt: skip
         self.farewells = Farewells(out, self.raft, self.liveness, self.reachability, self.cursors)
         self.leaving = Leaving(
-            config, self.raft, self.lease, self.farewells, self.writers, self.cursors, sessions, self.waiting
-        )
+            config, self.raft, self.lease, self.farewells, self.writers, self.cursors, sessions, self.waiting,
+            self.store.syncs.rest,
+        )  # fmt: skip
         self.loop = LoopMeter()
         self.driver: DriverMeasured | None = None  # what the driver measured last
         self.wall_ns = 0  # the time of day of the newest client's bytes
@@ -305,7 +306,10 @@ class Running:
     # --- time ---
 
     def deadline(self) -> Deadline:
-        return self._next_tick if self._next_tick.at_ns <= self.raft.alarm.at_ns else self.raft.deadline()
+        next_tick, sync_ns = self._next_tick, self.store.syncs.next_ns
+        if sync_ns < next_tick.at_ns and sync_ns < self.raft.alarm.at_ns:
+            return Deadline(sync_ns, "sync")
+        return next_tick if next_tick.at_ns <= self.raft.alarm.at_ns else self.raft.deadline()
 
     def _tick_at(self, at_ns: int) -> None:
         self._next_tick = Deadline(at_ns, "tick")
@@ -323,6 +327,7 @@ class Running:
         """Whatever is due."""
         if now_ns >= self.raft.alarm.at_ns:
             self.raft.tick(now_ns)
+        self.store.syncs.tick(now_ns)
         if now_ns < self._next_tick.at_ns:
             return
         self.loop.late(now_ns - self._next_tick.at_ns)
@@ -380,6 +385,7 @@ class Running:
         if self.out.local:  # this node leads: it asks itself
             self.settle(now_ns)
         self.store.flush()
+        self.store.syncs.schedule(now_ns)
         self.group.flush()
 
     def metrics(self, now_ns: int) -> bytes:

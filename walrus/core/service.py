@@ -11,7 +11,6 @@ from walrus.core.config import NodeConfig
 from walrus.core.gets import Gets
 from walrus.core.lease import Lease
 from walrus.core.liveness import Liveness
-from walrus.core.metadata.settings import TopicSettings
 from walrus.core.metadata.state import Metadata
 from walrus.core.operators import Operators
 from walrus.core.outbox import Outbox
@@ -104,8 +103,7 @@ class Service:
         if request.verb == REGISTER:
             self.topics.create(slot, request.topic, None, now_ns)
         elif request.verb == CREATE:
-            wanted = TopicSettings(**dict(request.settings))
-            self.topics.create(slot, request.topic, wanted, now_ns)
+            self.topics.create(slot, request.topic, dict(request.settings), now_ns)
         elif topic is None and request.topic:
             self._sessions.answer(slot, unknown_topic(request.topic))
         elif request.verb in (NODES, NODE):

@@ -6,8 +6,9 @@ import msgspec
 
 from walrus.core.config import NodeConfig
 from walrus.core.metadata.commands import OPEN, SEALED, STATE_NAMES
+from walrus.core.metadata.durability import durability_text
 from walrus.core.metadata.overrides import UnsafeRecovery
-from walrus.core.metadata.settings import NAMES, TopicSettings
+from walrus.core.metadata.settings import DURABILITY, NAMES, TopicSettings
 from walrus.core.metadata.state import Topic
 from walrus.core.raft.membership import Membership
 from walrus.core.raft.output import Role
@@ -44,6 +45,8 @@ def topic_state(topic: Topic, recoveries: tuple[UnsafeRecovery, ...] = ()) -> di
         "earliest_offset": topic.first.base,
         **settings(topic.settings),
         "unsafe_recoveries": unsafe_recoveries(recoveries, topic.name),
+        "current_durability": durability_text(last.durability),
+        "power_cut_segments": [s.number for s in topic.segments if s.power_cut],
     }
 
 
@@ -65,7 +68,8 @@ def unsafe_recoveries(recoveries: tuple[UnsafeRecovery, ...], topic: str = "") -
 
 def settings(of_topic: TopicSettings) -> dict[str, Any]:
     """null: no limit."""
-    return {name: getattr(of_topic, name) or None for name in NAMES}
+    limits = {name: getattr(of_topic, name) or None for name in NAMES if name != DURABILITY}
+    return {**limits, DURABILITY: durability_text(of_topic.durability)}
 
 
 def topic_info(topic: Topic) -> dict[str, Any]:
@@ -81,6 +85,7 @@ def topic_info(topic: Topic) -> dict[str, Any]:
         "earliest_segment": topic.first.number,
         "earliest_offset": topic.first.base,
         "current_segment": topic.last.number,
+        "power_cut_segments": [s.number for s in topic.segments if s.power_cut],
     }
 
 
@@ -119,3 +124,11 @@ def raft_metrics(raft: Raft, config: NodeConfig) -> dict[str, Any]:
 
 def open_segments(topics: dict[str, Topic]) -> int:
     return sum(topic.last.state == OPEN for topic in topics.values())
+
+
+def durabilities(topics: dict[str, Topic]) -> dict[str, int]:
+    """How many topics have which mode; intervals of all lengths are one."""
+    found = {"always": 0, "interval": 0, "never": 0}
+    for topic in topics.values():
+        found[durability_text(topic.settings.durability).partition(":")[0]] += 1
+    return found

@@ -11,7 +11,7 @@ from walrus.core.config import NodeConfig
 from walrus.core.liveness import Liveness
 from walrus.core.metadata.commands import ConfigureTopic, CreateTopic, RemoveTopic, encode
 from walrus.core.metadata.placement import choose_members, choose_writer, placeable
-from walrus.core.metadata.settings import TopicSettings, settings_text
+from walrus.core.metadata.settings import DURABILITY, TopicSettings, settings_text
 from walrus.core.metadata.state import Metadata, Topic
 from walrus.core.proposals import Outcome, Proposals
 from walrus.core.raft.raft import Raft
@@ -19,11 +19,18 @@ from walrus.core.wire import NO_LEADER, OUTCOME_UNKNOWN_PREFIX, SET, VERB_NAMES,
 
 
 class Creation(msgspec.Struct):
-    """Who waits for a topic to be made. ``wanted``: with these settings (CREATE); None: with any (REGISTER)."""
+    """Who waits for a topic to be made. ``wanted``: with these settings (CREATE); None: with any (REGISTER).
+
+    A CREATE that does not name a durability takes any, since what nodes give their topics may differ.
+    """
 
     slot: Slot
     deadline_ns: int
-    wanted: TopicSettings | None
+    wanted: dict[str, int] | None
+
+
+def _is_as_wanted(settings: TopicSettings, wanted: dict[str, int]) -> bool:
+    return settings == TopicSettings(**{DURABILITY: settings.durability, **wanted})
 
 
 class Waiting(msgspec.Struct):
@@ -61,7 +68,7 @@ class Topics:
 
     # --- REGISTER and CREATE ---
 
-    def create(self, slot: Slot, name: str, wanted: TopicSettings | None, now_ns: int) -> None:
+    def create(self, slot: Slot, name: str, wanted: dict[str, int] | None, now_ns: int) -> None:
         """Have the topic made unless it is there; ``wanted`` None: with whatever settings."""
         creation = Creation(slot, now_ns + self._config.rpc_timeout_ns, wanted)
         if name in self._metadata.topics:
@@ -72,7 +79,7 @@ class Topics:
         if len(waiting) == 1:
             self._create(name, wanted)
 
-    def _create(self, name: str, wanted: TopicSettings | None) -> None:
+    def _create(self, name: str, wanted: dict[str, int] | None) -> None:
         nodes = self._metadata.nodes
         voters = placeable(nodes, self._raft.committed_membership)
         live = self._liveness.live
@@ -84,13 +91,14 @@ class Topics:
         if writer is not None:
             members = choose_members(nodes, voters, live, writer, self._config.target_replicas)
             born = self._metadata.deleted.get(name, 1)
-            command = CreateTopic(name, writer.writer, members, wanted or TopicSettings(), born)
+            settings = TopicSettings(**{DURABILITY: self._config.durability, **(wanted or {})})
+            command = CreateTopic(name, writer.writer, members, settings, born)
             self._proposed[self._proposals.submit(encode(command))] = name
 
     def _created(self, name: str, creation: Creation) -> None:
         """The topic is there, or was since this was asked."""
         found = self._metadata.topics.get(name)
-        if creation.wanted is None or found is None or found.settings == creation.wanted:
+        if creation.wanted is None or found is None or _is_as_wanted(found.settings, creation.wanted):
             self._sessions.answer(creation.slot, b"OK")
         else:
             text = f"topic {name} exists, with {settings_text(found.settings)}: change it with SET"

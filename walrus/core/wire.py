@@ -284,11 +284,11 @@ def _parse_settings(verb: int, topic: str, rest: bytes) -> Request | bytes:
     except SettingError as refusal:
         return error(f"{VERB_NAMES[verb]} {refusal}")
     if verb == SET and not settings:
-        return b"ERR SET requires a setting: retention_ms=, retention_bytes= or retention_records="
+        return b"ERR SET requires a setting: retention_ms=, retention_bytes=, retention_records= or durability="
     return Request(verb, topic, settings=tuple(settings.items()))
 
 
-def settings_bytes(settings: Mapping[str, int]) -> bytes:
+def settings_bytes(settings: Mapping[str, int | str]) -> bytes:
     """Settings as they stand behind the topic of a CREATE or SET. Raises ValueError, which names what is wrong."""
     words = [f"{name}={value}" for name, value in settings.items()]
     parse_settings(words)

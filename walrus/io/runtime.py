@@ -18,6 +18,7 @@ from walrus.core.config import SECOND, NodeConfig
 from walrus.core.events import Started
 from walrus.core.node import Node
 from walrus.io.addresses import format_address
+from walrus.io.bootid import boot_id
 from walrus.io.clients import ClientServer
 from walrus.io.clock import SystemClock
 from walrus.io.datadir import DataDirectory
@@ -115,7 +116,7 @@ def _run(config: NodeConfig, settings: Settings, log: LogWriter, stack: contextl
     gc.freeze()  # what start-up built lives as long as the process
     gauges = Gauges(storage, disk_watch, clients, peers, clock)
     reactor = Reactor(node, selector, Dispatcher(storage, peers, clients, log), (peers, clients, gauges), clock)
-    return reactor.run(Started(files, wall_ns))
+    return reactor.run(Started(files, wall_ns, boot_id()))
 
 
 def _client_address(settings: Settings, client_socket: socket.socket) -> str:

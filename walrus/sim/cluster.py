@@ -14,6 +14,7 @@ from walrus.sim.history import History
 from walrus.sim.host import Host, NodeFactory
 from walrus.sim.moments import Moments
 from walrus.sim.network import Network
+from walrus.sim.powercuts import PowerCuts
 from walrus.sim.setup import Setup, address
 from walrus.sim.streams import Streams
 from walrus.sim.world import MS, Violation, World
@@ -53,6 +54,7 @@ class Cluster:
         self.healed_ns = -1  # when all that is to heal has healed
         self.tearing = False  # crashes may leave parts of writes
         self.clocks_within_margin = not setup.hasty
+        self.power_cuts = PowerCuts()
         self.network = Network(world, world.rng.stream("network"), setup.network_delay_ns)
         self.streams = Streams(world, world.rng.stream("streams"))
         self.moments = Moments(self.network, self.streams)
@@ -102,9 +104,9 @@ class Cluster:
         self._last_number += 1
         return self._last_number
 
-    def crash(self, host: Host, why: str, keep_per_million: int = 500_000) -> None:
-        """Kill a node's process; each write in flight is kept with a probability given in millionths."""
-        self.do(Crash(host.node_id, why, keep_per_million, self.tearing))
+    def crash(self, host: Host, why: str, keep_per_million: int = 500_000, *, power: bool = False) -> None:
+        """Kill a node's process, or its machine; each write in flight is kept with a probability in millionths."""
+        self.do(Crash(host.node_id, why, keep_per_million, self.tearing, power))
 
     def restart(self, host: Host) -> None:
         """Start a node's process again, if it does not run."""

@@ -52,6 +52,7 @@ class Disk:
         self._failing_sync: tuple[str, int] | None = None  # (path prefix, bytes kept) of the next change to fail
         self._lying: set[str] = set()  # files whose sync has failed: this process is told lies about them
         self._listeners: list[Callable[[Change], None]] = []
+        self._cut_listeners: list[Callable[[str, bytes], None]] = []
 
     @property
     def busy(self) -> bool:
@@ -74,6 +75,10 @@ class Disk:
     def when_changed(self, listener: Callable[[Change], None]) -> None:
         """Tell a checker of each change that a process asked for, once it is on the disk, or as much of it as is."""
         self._listeners.append(listener)
+
+    def when_cut(self, listener: Callable[[str, bytes], None]) -> None:
+        """Tell a checker of each file that may have lost something with the power, and what is left of it."""
+        self._cut_listeners.append(listener)
 
     def exchange(self) -> None:
         """An empty disk takes the place of this one, of which no process is running."""
@@ -159,8 +164,14 @@ class Disk:
             self.files[path] = content
             if content[: len(before)] != before:
                 lost[path] = before, bytes(content)
+        paths = list(self.unsynced)
         self.unsynced.clear()
         self.crash(keep_per_million, torn=torn)
+        paths += self.unsynced  # what was in flight, and is there
+        self.unsynced.clear()
+        for path in paths:
+            for listener in self._cut_listeners:
+                listener(path, bytes(self.files[path]))
         return lost
 
     def settle(self, path: str) -> None:

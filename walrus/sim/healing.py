@@ -6,9 +6,10 @@ others hold it. :func:`out_of_reach` computes for which segments that is so, fro
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from walrus.core.metadata.commands import SEALED
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.metadata.state import Metadata, Segment
 from walrus.core.segment.replica import LOST, READY, segment_path
 from walrus.sim import probe
@@ -114,6 +115,8 @@ def may_lose_copy(cluster: Cluster, host: Host, path: str) -> bool:
     others = [cluster.host(node) for node, _ in members if node != host.node_id]
     if segment.state == SEALED:
         return any(_holds_all(other, topic, segment) for other in others if not _is_dead(other))
+    if segment.durability != ALWAYS:
+        return False  # losses of power may take what the others have
     sound = sum(not _is_dead(other) and path not in other.disk.damage.hurt for other in others)
     return sound >= _quorums(segment)[1]
 
@@ -173,7 +176,30 @@ def _is_out_of_reach(cluster: Cluster, topic: str, segment: Segment) -> bool:
     if segment.state == SEALED:
         return not any(_holds_all(host, topic, segment) for host in members)
     acknowledge, seal = _quorums(segment)
+    sure = [host for host in members if not is_doubtful(host, topic, segment.number)]
+    if len(sure) < seal and not _all_can_tell(cluster, topic, segment, members):
+        return True
     return len(members) < seal or len(usable) < acknowledge
+
+
+def is_doubtful(host: Host, topic: str, number: int) -> bool:
+    """Whether a copy had acknowledged without a sync before its machine lost power."""
+    replica = probe.replica(host, topic, number)
+    return replica is not None and bool(replica.doubtful)
+
+
+def _all_can_tell(cluster: Cluster, topic: str, segment: Segment, members: list[Host]) -> bool:
+    """Whether every member of a set runs, or is none of the cluster any more: only then what losses of power have left
+    is gone by.
+    """
+    able = [host.node_id for host in members]
+    able += [host.node_id for host in cluster.core if is_lost(host, topic, segment.number)]
+    views: list[Any] = [view for host in cluster.core if (view := probe.raft(host)) is not None]
+    for node, storage in segment.members:
+        there = any((known := view.membership.get(node)) and known.storage == storage for view in views)
+        if there and (node not in able or (node, storage) in cluster.lost_members):
+            return False
+    return segment.durability != ALWAYS
 
 
 def is_lost(host: Host, topic: str, number: int) -> bool:

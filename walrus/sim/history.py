@@ -94,6 +94,20 @@ class History:
         for listener in self.listeners:
             listener(operation)
 
+    def without(self, topic: str, records: list[bytes]) -> "History":
+        """What it would be if these records of a topic had never been put, nor read."""
+        found, empty = History(), records.count(b"")
+        found.stale_allowed = self.stale_allowed
+        for op in self.operations:
+            known = op.topic == topic and op.outcome == DONE and op.verb in ("PUT", "GET", "FETCH")
+            record = (op.payload if op.verb == "PUT" else op.delivered) if known else None
+            if record == b"" and op.verb == "PUT" and empty > 0:  # one cannot be told from another
+                found.operations.append(msgspec.structs.replace(op, outcome=UNKNOWN))
+                empty -= 1
+            elif not record or record not in records:
+                found.operations.append(op)
+        return found
+
     def of_topic(self, topic: str, verb: str) -> list[Operation]:
         """The operations with this verb on this topic."""
         return [op for op in self.operations if op.topic == topic and op.verb == verb]

@@ -82,6 +82,7 @@ class Host:
         self.stopped_because = ""
         self.injured = ""
         self.dead = False
+        self.boots = 1  # how often the machine was switched on
         self.paused = False
         self.beside = False  # in another cluster than the rest, see :mod:`walrus.sim.foundings`
         self.stood_still_ns = 0  # how long this process was paused, all in all
@@ -135,7 +136,7 @@ class Host:
         self.beside = False
         self.stopped_because = ""
         self.node = self._factory(self.config, self._rng.stream(f"life {self.life}"), self.clock.now_ns())
-        self.deliver(Started(self.disk.sizes(), self.clock.wall_ns()))
+        self.deliver(Started(self.disk.sizes(), self.clock.wall_ns(), f"boot {self.boots}"))
 
     def crash(self, keep_per_million: int = 500_000, *, torn: bool = False) -> None:
         """End the process; each write in flight is kept with a probability given in millionths, or perhaps torn."""
@@ -144,6 +145,18 @@ class Host:
         self.disk.crash(keep_per_million, torn=torn)
         self._network.connection_lost(self.node_id)
         self._streams.host_crashed(self.node_id)
+
+    def cut_power(self, keep_per_million: int = 500_000, *, torn: bool = False) -> dict[str, tuple[bytes, bytes]]:
+        """The machine stops and is switched on again, the process not; see :meth:`walrus.sim.disk.Disk.cut_power`."""
+        self.boots += 1
+        was_up = self.up
+        self._before_end(self)
+        self._end()
+        lost = self.disk.cut_power(keep_per_million, torn=torn)
+        if was_up:
+            self._network.connection_lost(self.node_id)
+            self._streams.host_crashed(self.node_id)
+        return lost
 
     def pause(self) -> None:
         """Let the process stand still; what arrives for it waits."""

@@ -7,7 +7,14 @@ from typing import Final, Protocol, TextIO
 
 from walrus.core.node import Node
 from walrus.sim.audit import Auditor
-from walrus.sim.checkers import check_deletions, check_history, node_checkers, removed_from_all, removed_records
+from walrus.sim.checkers import (
+    check_deletions,
+    check_history,
+    lost_records,
+    node_checkers,
+    removed_from_all,
+    removed_records,
+)
 from walrus.sim.cluster import Cluster
 from walrus.sim.faults import swarm
 from walrus.sim.healing import break_for_good, newest_metadata
@@ -231,14 +238,17 @@ def _check(cluster: Cluster, history: History, auditor: Auditor, scans: dict[str
         if topic in churned:
             trimmed = removed_from_all(cluster, topic)
             if trimmed is not None:
-                check_deletions(topic, history, scan, trimmed, _first_left(cluster, topic))
+                kept = history.without(topic, lost_records(cluster, topic))
+                check_deletions(topic, kept, scan, trimmed, _first_left(cluster, topic))
             continue
         before, base = removed_records(cluster, topic, 1), auditor.earliest[topic][1]
         if before is not None:
             scans[topic], removed[topic] = before[:base] + scan, base
         else:
             cluster.world.labels["not judged: what was removed is not known"] += 1
-    check_history(history, {topic: scans[topic] for topic in removed}, drained, removed)
+    for topic, base in removed.items():
+        kept = history.without(topic, lost_records(cluster, topic))
+        check_history(kept, {topic: scans[topic]}, drained, {topic: base})
 
 
 def _first_left(cluster: Cluster, topic: str) -> int:

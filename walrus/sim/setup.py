@@ -3,6 +3,7 @@
 import msgspec
 
 from walrus.core.config import NodeConfig
+from walrus.core.metadata.durability import ALWAYS, NEVER, durability_text
 from walrus.sim.deeds.processes import MANNERS
 from walrus.sim.options import Options
 from walrus.sim.rng import Rng
@@ -15,6 +16,7 @@ _SHRINKING_PER_MILLION = 400_000  # runs with retention, and as many with topics
 _HASTY_PER_MILLION = 250_000
 _LEAST_PATIENCE_PERCENT = 16  # hardly more than one heartbeat and its answer take where nothing is slow
 _FOUNDER_ASKS_PER_MILLION = 300_000
+_WEAK_PER_MILLION = 400_000  # runs with topics that acknowledge before they have synced
 _SLOW_NETWORK_NS = 10 * MS
 _RESERVE_BYTES = 1000  # small enough to be used up
 _REWRITE_BYTES_MOST = 4000
@@ -72,6 +74,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     founder_asks: bool = False  # node 1 knows all others, and is given nothing else to join, with an empty disk too
     found_after_ns: int = _DEFAULT.found_after_ns
     churned: int = 0  # so many topics more, which clients create and delete
+    durability: int = ALWAYS  # of topics for which no other is asked
 
     def config(self, node: int) -> NodeConfig:
         """The settings of node ``node``."""
@@ -89,6 +92,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
             monitor_interval_ns=own.monitor_interval_ns,
             rpc_timeout_ns=own.rpc_timeout_ns,
             replace_after_ns=self.replace_after_ns,
+            durability=self.durability,
             max_frame_bytes=1 << 20,
             snapshot_entries=self.snapshot_entries,
             snapshot_bytes=self.snapshot_bytes,
@@ -181,7 +185,24 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         snapshot_chunk_bytes=snapshots.choice((20, 60, 300, 256 << 10)),
         retention=draw_retention(shrinking) if shrinking.chance(_SHRINKING_PER_MILLION) else "",
         churned=shrinking.randrange(1, 3) if shrinking.chance(_SHRINKING_PER_MILLION) else 0,
+        durability=_draw_durability(rng.stream("durability")),
     )
+
+
+def _draw_durability(rng: Rng) -> int:
+    return draw_mode(rng) if rng.chance(_WEAK_PER_MILLION) else ALWAYS
+
+
+def draw_mode(rng: Rng) -> int:
+    """How a topic may acknowledge before it has synced: intervals shorter and longer than disks take, and for ever."""
+    return rng.choice((1, 20, 200, 2000, NEVER, NEVER))
+
+
+def draw_setting(rng: Rng, *, weak: bool) -> str:
+    """What clients change of a topic; its durability only where the run has topics that are not synced at once."""
+    if weak and rng.chance(400_000):
+        return f"durability={durability_text(ALWAYS if rng.chance(300_000) else draw_mode(rng))}"
+    return draw_retention(rng)
 
 
 def draw_retention(rng: Rng) -> str:

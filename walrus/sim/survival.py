@@ -15,6 +15,7 @@ from typing import Final, TextIO
 import msgspec
 from msgspec.structs import replace
 
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.node import Node
 from walrus.core.storage.blocks import block_at, payloads_of
 from walrus.core.storage.catalogue import CATALOGUE_PATH
@@ -92,7 +93,7 @@ def run_survival(seed: int, options: Options, factory: NodeFactory = Node, text:
 
 def _plain(setup: Setup) -> Setup:
     """Nothing goes but by the loss of disks."""
-    return replace(setup, retention="", churned=0, broken=(), drained=False, founder_asks=False)
+    return replace(setup, retention="", churned=0, broken=(), drained=False, founder_asks=False, durability=ALWAYS)
 
 
 def _first_world(world: World, options: Options, factory: NodeFactory) -> First:
@@ -196,7 +197,7 @@ def _checkers(cluster: Cluster, history: History, files: Files) -> list[Checker]
     """Those that may begin in the middle of a log."""
     leases, cursors, stops, logs = Leases(cluster), CursorBounds(), CleanStops(cluster), RaftLogs()
     logs.begin_with(decode_file(files[SNAPSHOT_PATH]).snapshot)
-    state = ReplicatedState(SealedCounts(), leases, cursors, stops)
+    state = ReplicatedState(SealedCounts(), leases, cursors, stops, cluster.power_cuts)
     return [Departures(), logs, state, leases, cursors, stops, ReplicaPrefixes(), Meters(cluster, history)]
 
 

@@ -67,7 +67,7 @@ class TopicRow(msgspec.Struct, frozen=True):
 
     name: str
     cursor: int
-    settings: dict[str, int]
+    settings: dict[str, int | str]
     segments: list[SegmentRow]
 
     @property

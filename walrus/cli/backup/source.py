@@ -48,7 +48,7 @@ class View(msgspec.Struct, frozen=True):
     """
 
     name: str
-    settings: dict[str, int]
+    settings: dict[str, int | str]
     cursor: int
     pieces: list[Piece]
 
@@ -89,6 +89,8 @@ class Source:
         if end:
             pieces.append(Piece(current, end, sealed=False))
         settings = {name: value for name, value in later.items() if name.startswith(_SETTING_PREFIX) and value}
+        if later.get("durability", "always") != "always":
+            settings["durability"] = later["durability"]
         # The cursor of before: what it has behind it was acknowledged.
         return View(topic, settings, max(0, state["cursor"] - later.get("earliest_offset", 0)), pieces)
 

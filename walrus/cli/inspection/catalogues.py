@@ -18,6 +18,8 @@ from walrus.core.storage.catalogue import (
     Held,
     Incomplete,
     Record,
+    Synced,
+    Unsynced,
     Whole,
     decode_record,
 )
@@ -26,13 +28,17 @@ KIND: Final = "catalogue"
 
 
 class Noted(msgspec.Struct):
-    """What is noted of one copy. ``durable``: of how many records; ``complete``: likewise, None while it is not."""
+    """What is noted of one copy. ``durable``: of how many records; ``complete``: likewise, None while it is not.
+
+    ``unsynced``: boot id of the system in whose memory acknowledged records may be, None where all are synced.
+    """
 
     held: bool = False
     version: int = 0
     fence_epoch: int = 0
     durable: int = 0
     complete: int | None = None
+    unsynced: str | None = None
 
 
 def inspect(file: DataFile, listing: Listing | None) -> tuple[Report, dict[tuple[str, int], Noted]]:
@@ -66,7 +72,11 @@ def inspect(file: DataFile, listing: Listing | None) -> tuple[Report, dict[tuple
 
 def _note(copy: Noted, content: Record) -> None:
     """As :func:`walrus.core.storage.catalogue.recover_catalogue` does."""
+    if isinstance(content, Complete | Incomplete | Dropped | Synced):
+        copy.unsynced = None
     match content:
+        case Unsynced():
+            copy.unsynced = content.boot
         case Held():
             copy.held = True
             copy.version = max(copy.version, content.version)
@@ -87,6 +97,7 @@ def _note(copy: Noted, content: Record) -> None:
             copy.held, copy.version, copy.fence_epoch = content.held, content.version, content.epoch
             copy.durable = content.length
             copy.complete = content.length if content.complete else None
+            copy.unsynced = content.unsynced
 
 
 def _fact(key: tuple[str, int], copy: Noted) -> dict[str, object]:
@@ -97,4 +108,6 @@ def _fact(key: tuple[str, int], copy: Noted) -> dict[str, object]:
         fact["durable_records"] = copy.durable
     if copy.complete is not None:
         fact["complete"] = copy.complete
+    if copy.unsynced is not None:
+        fact["unsynced_under_boot"] = copy.unsynced
     return fact

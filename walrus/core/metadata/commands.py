@@ -81,6 +81,7 @@ class Seal(Command, frozen=True, array_like=True, tag="seal"):
     cursor: tuple[int, int] | None
     size_bytes: Natural = 0  # of the segment's file up to ``count``; 0: not known, or empty
     sealed_ms: Natural = 0  # wall clock of the proposer, milliseconds since 1970; 0: not known
+    power_cut: bool = False  # ``count`` is what copies had left after a loss of power: acknowledged records may be gone
 
 
 class ChangeSet(Command, frozen=True, array_like=True, tag="set"):
@@ -130,6 +131,7 @@ class ConfigureTopic(Command, frozen=True, array_like=True, tag="config"):
     retention_ms: Natural | None = None
     retention_bytes: Natural | None = None
     retention_records: Natural | None = None
+    durability: Natural | None = None
 
 
 class RemoveTopic(Command, frozen=True, array_like=True, tag="remove"):

@@ -1,4 +1,4 @@
-"""Settings of a topic: how long its records are kept.
+"""Settings of a topic: how long its records are kept, and how durable they are when they are acknowledged.
 
 Retention counts SEALED segments only and goes by whole segments, the oldest first (as Kafka's and NATS's do): a segment
 may go once it is older than ``retention_ms``, or once what is left without it still has ``retention_bytes`` bytes or
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple as struct_astuple
 
+from walrus.core.metadata.durability import ALWAYS, DurabilityError, durability_text, parse_durability
 from walrus.core.peer import Natural
 
 _DIGITS_MAX: Final = 19
@@ -21,11 +23,12 @@ class SettingError(ValueError):
 
 
 class TopicSettings(msgspec.Struct, frozen=True, array_like=True):
-    """0: no limit."""
+    """0: no limit. ``durability``: see :mod:`walrus.core.metadata.durability`."""
 
     retention_ms: Natural = 0
     retention_bytes: Natural = 0
     retention_records: Natural = 0
+    durability: Natural = ALWAYS
 
     @property
     def retains_all(self) -> bool:
@@ -33,6 +36,7 @@ class TopicSettings(msgspec.Struct, frozen=True, array_like=True):
 
 
 NAMES: Final = TopicSettings.__struct_fields__
+DURABILITY: Final = "durability"
 DEFAULTS: Final = TopicSettings()
 
 
@@ -45,6 +49,12 @@ def parse_settings(words: Sequence[str]) -> dict[str, int]:
             raise SettingError(f"a setting is one of {', '.join(f'{name}=' for name in NAMES)}: {word!r}")
         if name in found:
             raise SettingError(f"{name} is given twice: {word!r}")
+        if name == DURABILITY:
+            try:
+                found[name] = parse_durability(value)
+            except DurabilityError as error:
+                raise SettingError(str(error)) from error
+            continue
         if not value.isascii() or not value.isdigit() or len(value) > _DIGITS_MAX or int(value) > NUMBER_MAX:
             raise SettingError(f"{name} must be a whole number from 0 (no limit) to {NUMBER_MAX}: {value!r}")
         found[name] = int(value)
@@ -54,6 +64,8 @@ def parse_settings(words: Sequence[str]) -> dict[str, int]:
 def settings_text(settings: TopicSettings) -> str:
     """The settings that are not the defaults, as words; "no settings" if there are none."""
     words = [
-        f"{name}={getattr(settings, name)}" for name in NAMES if getattr(settings, name) != getattr(DEFAULTS, name)
+        f"{name}={durability_text(value) if name == DURABILITY else value}"
+        for name, value in zip(NAMES, struct_astuple(settings), strict=True)
+        if value != getattr(DEFAULTS, name)
     ]
     return " ".join(words) or "no settings"

@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from walrus.core.metadata.commands import ACTIVE, LOST, SEALED
+from walrus.core.metadata.commands import ACTIVE, LOST, OPEN, SEALED
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.metadata.overrides import UnsafeRecovery
 from walrus.core.metadata.settings import DEFAULTS, TopicSettings
 from walrus.core.metadata.state import Change, Metadata, NodeInfo, Segment, Topic
@@ -49,6 +50,8 @@ class SegmentRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     recoverer_term: Natural
     size_bytes: Natural = 0
     sealed_ms: Natural = 0
+    durability: Natural = ALWAYS
+    power_cut: bool = False
 
 
 class TopicRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -138,6 +141,8 @@ def _row(segment: Segment) -> SegmentRow:
         segment.recoverer_term,
         segment.size_bytes,
         segment.sealed_ms,
+        segment.durability,
+        segment.power_cut,
     )
 
 
@@ -216,6 +221,7 @@ def _restore_topic(metadata: Metadata, row: TopicRow) -> None:
         metadata.changes.append(Change(row.name, 0, below=row.first))
     topic.cursor = row.cursor
     topic.cursor_generation = row.cursor_generation
+    rolls = topic.settings.durability != row.settings.durability
     topic.settings = row.settings
     topic.settings_version = row.settings_version
     base = row.base
@@ -226,7 +232,7 @@ def _restore_topic(metadata: Metadata, row: TopicRow) -> None:
             topic.bases.append(base)
             _update(topic.segments[-1], wanted)
             metadata.changes.append(Change(row.name, number))
-        elif _row(topic.segments[place]) != wanted:
+        elif _row(topic.segments[place]) != wanted or (rolls and wanted.state == OPEN):
             _update(topic.segments[place], wanted)
             metadata.changes.append(Change(row.name, number))
         base += wanted.count
@@ -243,3 +249,5 @@ def _update(segment: Segment, row: SegmentRow) -> None:
     segment.recoverer_term = row.recoverer_term
     segment.size_bytes = row.size_bytes
     segment.sealed_ms = row.sealed_ms
+    segment.durability = row.durability
+    segment.power_cut = row.power_cut

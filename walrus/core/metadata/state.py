@@ -30,6 +30,7 @@ from walrus.core.metadata.commands import (
     TrimTopic,
     Writer,
 )
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.metadata.overrides import UnsafeRecovery
 from walrus.core.metadata.settings import DEFAULTS, TopicSettings
 from walrus.core.peer import Member
@@ -69,6 +70,8 @@ class Segment(msgspec.Struct):
     recoverer_term: int = 0
     size_bytes: int = 0
     sealed_ms: int = 0
+    durability: int = ALWAYS  # see walrus.core.metadata.durability
+    power_cut: bool = False  # see Seal
 
 
 class Topic(msgspec.Struct):
@@ -207,7 +210,7 @@ class Metadata:
         if command.born not in (0, number):
             return f"topic {command.topic} would begin with segment {number}, not {command.born}"
         self.deleted.pop(command.topic, None)
-        segment = Segment(number, command.writer, command.members, base=0)
+        segment = Segment(number, command.writer, command.members, base=0, durability=command.settings.durability)
         topic = Topic(command.topic, [segment], [0], born=number, settings=command.settings)
         self.topics[command.topic] = topic
         self.unsealed[command.topic] = segment
@@ -230,6 +233,8 @@ class Metadata:
         changes = {name: value for name, value in named.items() if value is not None}
         topic.settings = msgspec.structs.replace(topic.settings, **changes)
         topic.settings_version += 1
+        if topic.last.state == OPEN and topic.last.durability != topic.settings.durability:
+            self.changes.append(Change(topic.name, topic.last.number))  # its writer hands over
         return ""
 
     def _remove_topic(self, command: RemoveTopic) -> str:
@@ -299,11 +304,13 @@ class Metadata:
         segment.count = command.count
         segment.size_bytes = command.size_bytes
         segment.sealed_ms = command.sealed_ms
+        segment.power_cut = command.power_cut
         if segment.members != command.members:
             segment.members = command.members
             segment.version += 1
         base = segment.base + command.count
-        following = Segment(segment.number + 1, command.next_writer, command.next_members, base)
+        durability = topic.settings.durability
+        following = Segment(segment.number + 1, command.next_writer, command.next_members, base, durability=durability)
         topic.segments.append(following)
         topic.bases.append(base)
         self.unsealed[command.topic] = following

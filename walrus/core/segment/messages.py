@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.peer import Message, Natural, TopicName
 
 # Answers to Append and Fence.
@@ -11,7 +12,7 @@ ACCEPTED: Final = 0  # ``length`` records are durable here
 GAP: Final = 1  # ``length`` records are here; the batch starts beyond them
 FENCED: Final = 2  # a higher epoch was promised (``fence_epoch``)
 CLOSED: Final = 3  # the segment is SEALED
-UNTRUSTED: Final = 4  # the copy was lost or is corrupt: counts in no quorum
+UNTRUSTED: Final = 4  # the copy was lost, is corrupt or lost its end with the power: counts in no quorum
 MISMATCH: Final = 5  # other bytes are stored at that offset: must never happen
 NO_ROOM: Final = 6  # the disk is full; ``length`` records are durable here
 
@@ -43,6 +44,7 @@ class Append(Message, frozen=True, array_like=True, tag="sa", gc=False):
     version: Natural  # of the replica set under which the copy is admitted
     base: Natural
     data: bytes
+    durability: Natural = ALWAYS  # of the segment; ALWAYS at its end: sync what is here, and take no more without
 
 
 class AppendAck(Message, frozen=True, array_like=True, tag="sk", gc=False):
@@ -55,6 +57,8 @@ class AppendAck(Message, frozen=True, array_like=True, tag="sk", gc=False):
     length: Natural
     fence_epoch: Natural
     version: Natural  # of the replica set under which the copy is held: an older stay does not count for a newer one
+    unsynced: Natural = 0  # so many of ``length`` would not outlive a loss of power
+    power_cut: bool = False  # UNTRUSTED only until it has been filled up again
 
 
 class Fence(Message, frozen=True, array_like=True, tag="sf", gc=False):
@@ -72,6 +76,7 @@ class FenceReply(Message, frozen=True, array_like=True, tag="sr", gc=False):
     status: Natural  # ACCEPTED, FENCED (a higher one holds), UNTRUSTED
     length: Natural
     size_bytes: Natural = 0  # of the file up to ``length``; 0: nothing, or from a node that does not say
+    power_cut: bool = False  # UNTRUSTED because ``length`` records are left, and perhaps more were acknowledged
 
 
 class Repair(Message, frozen=True, array_like=True, tag="sp", gc=False):

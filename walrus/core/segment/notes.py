@@ -9,13 +9,26 @@ from typing import Final
 
 from walrus.core.outbox import Outbox
 from walrus.core.segment.replica import READY, Key, Replica
-from walrus.core.storage.catalogue import Complete, Dropped, Durable, Fenced, Held, Incomplete, Record, Whole
+from walrus.core.storage.catalogue import (
+    Complete,
+    Dropped,
+    Durable,
+    Fenced,
+    Held,
+    Incomplete,
+    Record,
+    Synced,
+    Unsynced,
+    Whole,
+)
 from walrus.core.storage.cataloguelog import CatalogueLog
 
 _HELD: Final = 0
 FENCED_NOTE: Final = 1
 EMPTIED: Final = 2
 LOWERED: Final = 3
+UNSYNCED: Final = 4
+SYNCED: Final = 5
 
 Note = tuple[Replica, int, int]
 """(copy, what was noted of it, value)."""
@@ -80,6 +93,21 @@ class Notes:
         self.given_up[replica] = None
         self._catalogue.append(Dropped(*replica.key))
 
+    def unsynced(self, replica: Replica, boot_id: str) -> None:
+        """The copy is about to acknowledge what is in the memory of the system with this boot id only."""
+        replica.unsynced_boot = boot_id
+        self._note(replica, Unsynced(*replica.key, boot_id), UNSYNCED)
+
+    def synced(self, replica: Replica) -> int:
+        """All that the copy acknowledged is synced. Of one of which a loss of power left nothing: it is as if it had
+        never been held, since its file may have no header. Returns the token of the note.
+        """
+        if replica.length or not replica.doubtful:
+            return self._note(replica, Synced(*replica.key), SYNCED)
+        replica.held = False
+        replica.held_version = replica.marked = 0
+        return self._note(replica, Dropped(*replica.key), SYNCED)
+
     # --- marks ---
 
     def grew(self, replica: Replica) -> None:
@@ -101,8 +129,8 @@ class Notes:
             replica = self._replicas.get(key)
             if replica is None or replica.state != READY or replica.refilling:
                 continue
-            if replica.durable_length > replica.marked:
-                replica.marked = replica.durable_length
+            if replica.synced_length > replica.marked:
+                replica.marked = replica.synced_length
                 self._catalogue.append(Durable(*key, replica.marked))
 
     # --- the file ---
@@ -118,7 +146,7 @@ class Notes:
     def _whole(self) -> list[Whole]:
         """What a new catalogue says. It is begun while nothing is under way: all of it is durable in the old one."""
         return [
-            Whole(*key, r.held, r.held_version, r.fence_durable, r.marked, r.complete)
+            Whole(*key, r.held, r.held_version, r.fence_durable, r.marked, r.complete, r.unsynced_boot)
             for key, r in self._replicas.items()
             if (r.held or r.fence_durable) and r not in self.given_up
         ]

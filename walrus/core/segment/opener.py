@@ -41,7 +41,9 @@ class Opener:
         return replica.state != READING
 
     def _scan(self, replica: Replica) -> Scan:
-        return Scan(self._files[replica.path], self.header(replica.key), held=replica.held, marked=replica.marked)
+        held = replica.held and (not replica.doubtful or replica.marked > 0)
+        header, marked = self.header(replica.key), replica.marked
+        return Scan(self._files[replica.path], header, held=held, marked=marked, holes=replica.doubtful)
 
     def cut(self, replica: Replica, length: int) -> None:
         """Drop records from ``length`` on, and preallocated space; the copy is READING until that is durable."""

@@ -8,6 +8,11 @@ For each SEALING(e) that this leader committed, with the replica set frozen when
               too, in place of dead members);
 3. PROPOSED   commit ``SEALING(e) -> SEALED(tail, R')``, which also opens the next segment.
 
+Copies that acknowledged without a sync before the power was lost are untrusted and tell what is left of them. In a
+segment that allows it, and where fewer than S others answered, the tail is the greatest length that any member tells,
+once all of them have, or were taken out of the cluster: records that all who acknowledged them have lost are gone, and
+SEALED says so for good (``power_cut``). Either way such a copy counts again once it has been filled up to the tail.
+
 A leader that finds SEALING(e) from another recoverer commits SEALING(e + 1) first; epochs are never reused.
 """
 
@@ -19,6 +24,7 @@ import msgspec
 from walrus.core.config import MS, NodeConfig
 from walrus.core.lease import LeaseTable
 from walrus.core.metadata.commands import OPEN, SEALED, SEALING, BeginSealing, Seal, Writer, encode
+from walrus.core.metadata.durability import ALWAYS, durability_text
 from walrus.core.metadata.placement import choose_members, choose_writer, placeable, staying
 from walrus.core.metadata.state import Metadata, NodeInfo, Segment, quorums
 from walrus.core.outbox import Outbox
@@ -46,7 +52,9 @@ class Recovery(msgspec.Struct):
     lengths: dict[Member, int]
     untrusted: dict[Member, int]  # who said that its copy is lost, and in which incarnation it was then
     sizes: dict[int, int]  # durable length -> bytes of a file of that length, the same for every copy
+    survived: dict[Member, int]  # of those the length that a loss of power has left
     tail: int = -1
+    power_cut: bool = False  # the tail is what was left, not what S members prove
     proposed: bool = False
     reported: bool = False
 
@@ -61,9 +69,20 @@ class Recovery(msgspec.Struct):
         silent = [m for m in self.members if m not in self.lengths and m not in self.untrusted]
         if silent:
             text += f"; no answer from node {_nodes(silent)}: start it"
-        if self.untrusted:
-            text += f"; lost or corrupt copy on node {_nodes(self.untrusted)}"
+        lost = [m for m in self.untrusted if m not in self.survived]
+        if lost:
+            text += f"; lost or corrupt copy on node {_nodes(lost)}"
+        if self.survived and self.tail < 0:
+            text += (
+                f"; node {_nodes(self.survived)} lost power with unsynced records: what is left counts once every node "
+                "of the set has answered, or was given up with walrus-cli node remove N --force"
+            )
         return text
+
+    def sources(self) -> list[Member]:
+        """Who has the tail, those included whose copy does not count yet."""
+        lengths = {**self.survived, **self.lengths} if self.power_cut else self.lengths
+        return [m for m, length in lengths.items() if length >= self.tail]
 
     def holding(self) -> list[Member]:
         """Members of R' that durably hold the tail."""
@@ -88,6 +107,7 @@ class Recoveries:
         self._wall = wall
         self._running: dict[tuple[str, int], Recovery] = {}
         self.count = 0  # recoveries that this node began
+        self.power_cut_seals = 0  # those that had to go by what losses of power had left
         self._begun: dict[tuple[str, int], tuple[int, int]] = {}  # -> (epoch expected, term) of the proposal
 
     def stuck(self) -> dict[str, str]:
@@ -144,7 +164,7 @@ class Recoveries:
         if segment.state != SEALING or not ours or self._raft.role is not LEADER:
             return
         members = segment.members
-        recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, {}, {})
+        recovery = Recovery(topic, segment, segment.epoch, members, members, now_ns, now_ns, {}, {}, {}, {})
         self._running[key] = recovery
         self.count += 1
         self._out.log(
@@ -166,12 +186,17 @@ class Recoveries:
             return
         if sender not in recovery.frozen and sender not in recovery.members:
             return
-        if message.status == ACCEPTED and sender not in recovery.untrusted:
+        if message.status == ACCEPTED and (sender not in recovery.untrusted or sender in recovery.survived):
+            recovery.untrusted.pop(sender, None)
+            recovery.survived.pop(sender, None)
             recovery.lengths[sender] = max(recovery.lengths.get(sender, 0), message.length)
             recovery.sizes[message.length] = max(recovery.sizes.get(message.length, 0), message.size_bytes)
         elif message.status == UNTRUSTED:
             recovery.lengths.pop(sender, None)  # it may have answered, and lost its copy since
             recovery.untrusted.setdefault(sender, self._incarnation(sender))
+            if message.power_cut:
+                recovery.survived[sender] = message.length
+                recovery.sizes[message.length] = max(recovery.sizes.get(message.length, 0), message.size_bytes)
         self._advance(recovery, now_ns)
 
     def _incarnation(self, member: Member) -> int:
@@ -186,6 +211,8 @@ class Recoveries:
         if not recovery.proposed and any(self._incarnation(m) != then for m, then in recovery.untrusted.items()):
             # It may have been a read error that is over. At a new epoch nothing counts that was said before.
             self._begin(recovery.topic, recovery.segment, now_ns)
+        if not recovery.proposed and recovery.power_cut and all(map(self._given_up, recovery.sources())):
+            self._begin(recovery.topic, recovery.segment, now_ns)  # go by what the others have left
         for member in dict.fromkeys(recovery.frozen + recovery.members):
             if member not in recovery.lengths or waited_ns >= SPARES_AFTER_NS:
                 self._out.send(member[0], Fence(recovery.topic, recovery.segment.number, recovery.epoch))
@@ -201,22 +228,50 @@ class Recoveries:
     def _advance(self, recovery: Recovery, now_ns: int) -> None:
         needed = quorums(len(recovery.frozen))[1]
         fenced = [recovery.lengths[m] for m in recovery.frozen if m in recovery.lengths]
-        if len(fenced) < needed:
+        if len(fenced) < needed and not recovery.power_cut and not self._goes_by_what_is_left(recovery):
             return
         if recovery.tail < 0:
-            recovery.tail = max(fenced)
+            recovery.power_cut = len(fenced) < needed
+            recovery.tail = max(fenced + list(recovery.survived.values())) if recovery.power_cut else max(fenced)
+            if recovery.power_cut:
+                self._say_what_is_left(recovery)
         if len(recovery.holding()) >= quorums(len(recovery.members))[0]:
             self._propose(recovery, now_ns)
             return
         live = self._live(now_ns)
-        sources = [m for m in recovery.lengths if recovery.lengths[m] >= recovery.tail]
+        sources = recovery.sources()
         if not sources:
             return
-        source = min(sources, key=lambda m: (m[0] not in live, m))
-        for member in recovery.members:
-            if 0 <= recovery.lengths.get(member, -1) < recovery.tail:
+        source = min(sources, key=lambda m: (m in recovery.survived, m[0] not in live, m))
+        for member in dict.fromkeys((*recovery.members, source)):
+            short = 0 <= recovery.lengths.get(member, -1) < recovery.tail and source not in recovery.survived
+            if short or (member in recovery.survived and (member == source or source not in recovery.survived)):
                 repair = Repair(recovery.topic, recovery.segment.number, recovery.epoch, recovery.tail, source[0])
                 self._out.send(member[0], repair)
+
+    def _goes_by_what_is_left(self, recovery: Recovery) -> bool:
+        """Whether losses of power are all that keeps S members from proving the tail, and nobody can tell more."""
+        told = [m for m in recovery.frozen if m in recovery.lengths or m in recovery.survived]
+        return (
+            recovery.segment.durability != ALWAYS
+            and any(m in recovery.survived for m in told)
+            and len(told) >= quorums(len(recovery.frozen))[1]
+            and all(m in told or m in recovery.untrusted or self._given_up(m) for m in recovery.frozen)
+        )
+
+    def _given_up(self, member: Member) -> bool:
+        """The operator took it out of the cluster, or another disk in its place in."""
+        known = self._raft.committed_membership.get(member[0])
+        return known is None or known.storage != member[1]
+
+    def _say_what_is_left(self, recovery: Recovery) -> None:
+        self.power_cut_seals += 1
+        self._out.log(
+            "error",
+            f"{recovery.topic}:{recovery.segment.number}: power was lost on node {_nodes(recovery.survived)} before "
+            f"everything was synced (durability {durability_text(recovery.segment.durability)}); it is sealed with the "
+            f"{recovery.tail} records that are left, and acknowledged ones may be missing",
+        )
 
     def _lower_tail(self, recovery: Recovery, now_ns: int) -> None:
         """Where nobody who holds the tail can be reached any more, do with the tail of S members that can.
@@ -244,7 +299,7 @@ class Recoveries:
         unfit = [
             member
             for member in recovery.members
-            if (not self._is_there(member, live) or member in recovery.untrusted)
+            if (not self._is_there(member, live) or (member in recovery.untrusted and member not in recovery.survived))
             and recovery.lengths.get(member, -1) < recovery.tail
         ]
         taken = {m[0] for m in recovery.members if m not in unfit}
@@ -273,7 +328,7 @@ class Recoveries:
         command = Seal(
             recovery.topic, recovery.segment.number, SEALING, recovery.epoch, recovery.tail, recovery.members,
             successor.writer, following, None,
-            recovery.sizes.get(recovery.tail, 0), self._wall.milliseconds(now_ns),
+            recovery.sizes.get(recovery.tail, 0), self._wall.milliseconds(now_ns), recovery.power_cut,
         )  # fmt: skip
         recovery.proposed = bool(self._raft.propose(encode(command), now_ns))
         assert recovery.segment.state != OPEN

@@ -185,7 +185,9 @@ class Repairs:
         if pull.epoch and replica.fence_epoch != pull.epoch:
             self._end(key)
         elif replica.durable_length >= pull.tail:
-            if replica.settled:
+            if pull.epoch and replica.doubtful:
+                self._store.syncs.vouch(replica)
+            elif replica.settled:
                 self._end(key)
                 if pull.epoch:
                     self._store.answers.fence(pull.requester, replica, ACCEPTED)

@@ -1,4 +1,4 @@
-"""One copy of a segment on this disk: what is admitted, what is durable, which epoch is fenced.
+"""One copy of a segment on this disk: what is admitted, what is durable, what is synced, which epoch is fenced.
 
 Rules (dense replicas): a batch is admitted at exactly the length; a duplicate is compared, never used to truncate;
 nothing below the fenced epoch is admitted or acknowledged from the receipt of the fence on.
@@ -8,6 +8,8 @@ import re
 from typing import Final
 
 from walrus.core.actions import Write
+from walrus.core.metadata.commands import SEALED
+from walrus.core.metadata.state import Segment
 from walrus.core.segment.messages import ACCEPTED, FENCED, GAP, MISMATCH
 from walrus.core.storage.appender import Appender, Tokens
 from walrus.core.storage.blocks import FILE_HEADER_BYTES, BlockIndex, BlockInfo
@@ -39,13 +41,23 @@ def segment_key(path: str) -> Key | None:
 
 
 class Replica:
-    """Invariants: ``durable_length <= length``; ``fence_durable <= fence_epoch``; acknowledged only if ``held``."""
+    """Invariants: ``synced_length <= durable_length <= length``; ``fence_durable <= fence_epoch``; acknowledged only if
+    ``held``; written without a sync only if ``may_defer``.
+
+    ``durable_length`` is what the mode of the segment asks for, and ``synced_length`` what outlives a loss of power.
+    ``deferred``: the catalogue says, or is about to say, that something may be acknowledged without a sync.
+    ``doubtful``: it said so, and power has been lost since: what is here counts for nothing before it is filled up.
+    """
 
     __slots__ = (
         "_flying_length",
+        "_flying_sync",
         "ack_to",
         "appender",
         "complete",
+        "deferred",
+        "doubtful",
+        "durability",
         "durable_length",
         "fence_durable",
         "fence_epoch",
@@ -57,8 +69,13 @@ class Replica:
         "index",
         "key",
         "marked",
+        "may_defer",
         "path",
         "state",
+        "sync_wanted",
+        "synced_length",
+        "synced_token",
+        "unsynced_boot",
         "version",
     )
 
@@ -70,7 +87,16 @@ class Replica:
         self.index = BlockIndex()
         self.appender: Appender | None = None
         self.durable_length = 0
+        self.synced_length = 0
         self._flying_length = 0
+        self._flying_sync = True
+        self.durability: int | None = None  # what its writer asked for; None: nobody did in this lifetime
+        self.deferred = False
+        self.unsynced_boot: str | None = None  # that the catalogue notes, or is about to; None where not ``deferred``
+        self.doubtful = False
+        self.may_defer = False  # the catalogue durably notes that writes may be deferred, and nothing to the contrary
+        self.sync_wanted = False
+        self.synced_token = 0  # of the note that all is synced
         self.fence_epoch = 0
         self.fence_durable = 0
         self.fence_waiters: list[tuple[int, int]] = []  # (node, epoch)
@@ -88,6 +114,8 @@ class Replica:
         self.held = noted.held
         self.version = self.held_version = noted.version
         self.marked = noted.length
+        self.unsynced_boot = noted.unsynced
+        self.deferred = noted.unsynced is not None
         self.complete = noted.complete and (self.path in files or not noted.held)
 
     @property
@@ -115,11 +143,29 @@ class Replica:
         assert self.appender is not None
         self.path = self.appender.path = self.home_path
 
+    @property
+    def strict(self) -> bool:
+        """From now on nothing is acknowledged, or told to a recoverer, before it is synced."""
+        return not self.durability or self.fence_epoch > 0
+
+    @property
+    def unsynced(self) -> int:
+        """Records that count as durable here and would not outlive a loss of power."""
+        return self.durable_length - self.synced_length
+
+    @property
+    def needs_sync(self) -> bool:
+        """Something is written, or on its way, that nothing on its way syncs."""
+        return bool(self.unsynced) or (
+            self.appender is not None and bool(self.appender.flying_token) and not self._flying_sync
+        )
+
     def opened(self, index: BlockIndex, tokens: Tokens) -> None:
         """The file was read (or is known to be empty): go on behind its last sound block."""
         self.state = READY
         self.index = index
         self.durable_length = self._flying_length = index.length
+        self.synced_length = 0 if self.deferred and not self.doubtful else index.length
         end = index.end_position if index.length else 0
         self.appender = Appender(self.path, tokens, end)
 
@@ -127,7 +173,12 @@ class Replica:
         """The file is damaged: it counts for nothing. Readers of a SEALED segment may have the blocks before that."""
         self.state = LOST
         self.index = index
-        self.durable_length = self._flying_length = index.length
+        self.durable_length = self._flying_length = self.synced_length = index.length
+
+    def has_all_of(self, segment: Segment | None) -> bool:
+        """A copy that was noted as complete may have lost records since; it is then filled again."""
+        sealed = segment is not None and segment.state == SEALED and self.length == segment.count
+        return sealed and self.state == READY
 
     def check(self, epoch: int, blocks: list[BlockInfo], base: int) -> int:
         """What admitting these blocks would be: ACCEPTED (wholly or partly new, or a known duplicate) or a refusal."""
@@ -160,15 +211,24 @@ class Replica:
         return new
 
     def flush(self) -> Write | None:
-        write = self.appender.flush() if self.appender else None
+        """The next write, with or without a sync; or the sync alone, where one is wanted."""
+        if self.appender is None:
+            return None
+        write = self.appender.flush(sync=self.sync_wanted or self.strict or not self.may_defer)
+        if write is None and self.sync_wanted:
+            write = self.appender.sync()
         if write is not None:
             self._flying_length = self.index.length
+            self._flying_sync = write.sync
+            self.sync_wanted = self.sync_wanted and not write.sync
         return write
 
     def write_completed(self, token: int) -> None:
         assert self.appender is not None
         self.appender.completed(token)
         self.durable_length = self._flying_length
+        if self._flying_sync:
+            self.synced_length = self._flying_length
 
     def give_up(self) -> None:
         """What is in flight or waits found no room: be as if it had never come."""
@@ -176,6 +236,7 @@ class Replica:
         self.appender.give_up()
         self.index.truncate(self.durable_length)
         self._flying_length = self.durable_length
+        self.sync_wanted = self.sync_wanted or bool(self.unsynced)
 
     def abandon(self) -> bool:
         """The segment is gone: nobody is answered any more. True once nothing is under way for this copy."""
@@ -187,7 +248,14 @@ class Replica:
 
     @property
     def settled(self) -> bool:
-        """All that was admitted is durable and noted, so the length may be told to a recoverer."""
+        """All that was admitted is synced and noted, so the length may be told to a recoverer. Of a doubtful copy: all
+        that is left.
+        """
+        return self.at_rest and (not self.deferred or self.doubtful or self.state == LOST)
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is under way for it."""
         if self.state != READY or self.appender is None or not self.appender.idle:
             return self.state == LOST
         return self.held or not self.length
@@ -201,7 +269,7 @@ class Replica:
         assert self.appender.idle
         has_header = bool(self.index.length)
         self.index.truncate(length)
-        self.durable_length = self._flying_length = self.index.length
+        self.durable_length = self._flying_length = self.synced_length = self.index.length
         size = self.index.end_position if self.index.length else 0
         self.appender.durable_end = size
         return max(size, FILE_HEADER_BYTES) if has_header else 0

@@ -13,6 +13,10 @@
 | of another disk   |                                       | any                    | LOST           |
 | another version's |                                       | any                    | the node stops |
 
+A copy that had acknowledged without a sync before the power was lost may have a torn header, and holes wherever the
+system had not written yet: without a mark it is judged as one that was never noted, and a hole behind what is noted as
+durable is TORN. It counts for nothing as it is.
+
 As longer: more records are noted as durable than are sound. A tail that is full of what looks like blocks (a record may
 hold any bytes) is not searched for ever: LOST as well.
 """
@@ -55,12 +59,17 @@ class Verdict(msgspec.Struct, frozen=True):
 class Scan:
     """One pass over a file: ask ``next_read()``, feed what was read, until ``feed`` returns a verdict."""
 
-    def __init__(self, size_bytes: int, expected: SegmentHeader, *, held: bool, marked: int = 0) -> None:
-        """``held``: the catalogue notes the copy; ``marked``: so many of its records, as durable."""
+    def __init__(
+        self, size_bytes: int, expected: SegmentHeader, *, held: bool, marked: int = 0, holes: bool = False
+    ) -> None:
+        """``held``: the catalogue notes the copy; ``marked``: so many of its records, as durable. ``holes``: there may
+        be some.
+        """
         self._size = size_bytes
         self._expected = expected
         self._held = held
         self._marked = marked
+        self._holes = holes
         self._index = BlockIndex()
         self._buffer = b""  # bytes from _index.end_position on, while blocks are sound
         self._read_to = 0
@@ -89,6 +98,8 @@ class Scan:
         if not self._in_tail:
             self._take_blocks(at_end)
         if self._in_tail and self._sound_block_in_tail():
+            if self._holes and self._index.length >= self._marked:
+                return Verdict(TORN, self._index, f"hole at byte {self._index.end_position}, left by a loss of power")
             others = "sound ones" if self._checks_left_bytes >= 0 else "what looks like blocks throughout"
             return Verdict(LOST, self._index, f"corrupt block at byte {self._index.end_position} before {others}")
         if not at_end:

@@ -1,6 +1,5 @@
-"""All segment copies on this disk: admits batches, promises fences, answers with what is durable.
-
-Serves any writer and any recoverer alike, the node's own included (they send local messages).
+"""All segment copies on this disk: admits batches, promises fences, answers with what is durable. Serves any writer and
+any recoverer alike, the node's own included (they send local messages).
 """
 
 from walrus.core.actions import Change, Delete, Write
@@ -10,9 +9,11 @@ from walrus.core.outbox import Outbox
 from walrus.core.segment.answers import Answers
 from walrus.core.segment.cache import BlockCache
 from walrus.core.segment.messages import ACCEPTED, CLOSED, FENCED, NO_ROOM, UNTRUSTED, Append, AppendAck, Fence
-from walrus.core.segment.notes import EMPTIED, FENCED_NOTE, LOWERED, Notes
+from walrus.core.segment.notes import EMPTIED, FENCED_NOTE, LOWERED, SYNCED, UNSYNCED, Notes
+from walrus.core.segment.numbers import Numbers
 from walrus.core.segment.opener import Opener
-from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica, segment_key
+from walrus.core.segment.replica import LOST, READING, READY, UNREAD, Key, Replica
+from walrus.core.segment.syncing import Syncs
 from walrus.core.storage.appender import Tokens
 from walrus.core.storage.blocks import BlockIndex, BlockInfo, encode_header, split_blocks
 from walrus.core.storage.catalogue import CatalogueState
@@ -25,9 +26,9 @@ class ReplicaStore:
 
     def __init__(
         self, out: Outbox, tokens: Tokens, metadata: Metadata, catalogue: RecordLog, known: CatalogueState | None,
-        files: dict[str, int], mark_interval_ns: int = 0, rewrite_bytes: int = REWRITE_BYTES,
+        files: dict[str, int], mark_interval_ns: int = 0, rewrite_bytes: int = REWRITE_BYTES, boot_id: str = "",
     ) -> None:  # fmt: skip
-        """``mark_interval_ns``, ``rewrite_bytes``: see :class:`Notes` and :class:`CatalogueLog`."""
+        """The last three: see :class:`Notes`, :class:`CatalogueLog` and :class:`Syncs`."""
         self._out = out
         self._tokens = tokens
         self._metadata = metadata
@@ -37,7 +38,8 @@ class ReplicaStore:
         self.replicas: dict[Key, Replica] = {}
         log = CatalogueLog(catalogue, tokens, out.node_id, out.storage_id, known, rewrite_bytes)
         self.notes = Notes(out, log, self.replicas, mark_interval_ns)
-        self._numbers: dict[str, dict[int, None]] = {}  # topic -> segments with a copy, or a file from before
+        self.syncs = Syncs(self.notes, self.opener, boot_id)
+        self._numbers = Numbers(files)
         self.progressed: dict[Key, None] = {}
         self._dirty: dict[Key, None] = {}
         self.full = False  # this disk: nothing is taken from other nodes
@@ -46,14 +48,13 @@ class ReplicaStore:
         self._deletes: dict[int, Replica] = {}
         self._queued: dict[Key, list[tuple[int, Append | Fence]]] = {}
         for key, copy in (known.copies if known else {}).items():
-            self._add(key).recall(copy, files)
-        for found in map(segment_key, files):
-            if found is not None:
-                self._numbers.setdefault(found[0], {})[found[1]] = None
+            replica = self._add(key)
+            replica.recall(copy, files)
+            self.syncs.recalled(replica)
 
     def _add(self, key: Key) -> Replica:
         replica = self.replicas[key] = Replica(key, UNREAD)
-        self._numbers.setdefault(key[0], {})[key[1]] = None
+        self._numbers.add(key)
         return replica
 
     def get(self, key: Key) -> Replica:
@@ -68,8 +69,6 @@ class ReplicaStore:
     def open(self, replica: Replica) -> bool:
         """True if the copy can be used now; otherwise it opens and ``progressed`` will name it."""
         return self.opener.open(replica)
-
-    # --- requests of writers and recoverers ---
 
     def append(self, sender: int, message: Append) -> None:
         """A writer's batch, or its probe."""
@@ -92,6 +91,7 @@ class ReplicaStore:
             self.answers.refuse(sender, replica, message.epoch, status)
             return
         replica.version = max(replica.version, message.version)
+        self.syncs.admitted_as(replica, message.durability, has_blocks=bool(blocks))
         new = self._admit(replica, message.data, blocks)
         replica.ack_to[sender] = message.epoch
         if replica.durable_length:
@@ -107,7 +107,7 @@ class ReplicaStore:
             return CLOSED
         if segment is not None and message.epoch < segment.epoch:
             return FENCED
-        if replica.state == LOST:
+        if replica.state == LOST or replica.doubtful:
             return UNTRUSTED
         return replica.check(message.epoch, blocks, message.base)
 
@@ -154,6 +154,7 @@ class ReplicaStore:
             if write is not None:
                 del self._writes[write.token]
                 replica.give_up()  # its writer acknowledges nothing any more, and the recoverer is not to wait for room
+            self.syncs.harden(replica)
             self.notes.fenced(replica, message.epoch)
         if (sender, message.epoch) not in replica.fence_waiters:
             replica.fence_waiters.append((sender, message.epoch))
@@ -162,11 +163,10 @@ class ReplicaStore:
     # --- durability ---
 
     def flush(self) -> None:
-        """Issue the writes of all copies that have something to write and none in flight."""
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            for key in dirty:
-                self._flush_one(self.replicas[key])
+        """Issue the writes and syncs of all copies that have something to write, or want one, and none in flight."""
+        dirty, self._dirty = self._dirty, {}
+        for replica in [*(self.replicas[key] for key in dirty), *self.syncs.take()]:
+            self._flush_one(replica)
         self.notes.flush()
 
     def _flush_one(self, replica: Replica) -> None:
@@ -174,12 +174,14 @@ class ReplicaStore:
         if write is not None:
             self._writes[write.token] = replica
             self._out.add(write)
+            self.syncs.asked(replica, write)
 
     def write_completed(self, token: int) -> bool:
         """Take a completed write; False if the token is not one of ours."""
         replica = self._writes.pop(token, None)
         if replica is not None:
             replica.write_completed(token)
+            self.syncs.written(replica)
             self._flush_one(replica)
             self.notes.held(replica)
             self.notes.grew(replica)
@@ -209,6 +211,7 @@ class ReplicaStore:
             self.answers.refuse(node, replica, epoch, NO_ROOM)
         replica.ack_to.clear()
         replica.give_up()
+        self.syncs.gave_up(replica)
         if replica.refilling:
             self._out.log("error", f"{replica.home_path}: no room to fill it again; the damaged file stays until then")
         self.answers.fences(replica)
@@ -224,8 +227,7 @@ class ReplicaStore:
         self.full = False
         self.notes.has_room(True)
         waiting, self._no_room = self._no_room, {}
-        for write in waiting.values():
-            self._out.add(write)
+        self._out.actions += waiting.values()
 
     def _noted(self, replica: Replica, kind: int, value: int, token: int) -> None:
         if kind == FENCED_NOTE:
@@ -234,6 +236,8 @@ class ReplicaStore:
             self._empty(replica)
         elif kind == LOWERED:
             self.opener.cut(replica, value)
+        elif kind in (UNSYNCED, SYNCED):
+            self.syncs.noted(replica, kind)
         elif token == replica.held_token:
             replica.held = True
             replica.held_token = 0
@@ -254,20 +258,15 @@ class ReplicaStore:
         if ours:
             opened, self.opener.opened = self.opener.opened, []
             for replica in opened:
-                if replica.complete and not self._is_whole(replica):
+                if replica.complete and not replica.has_all_of(self.segment(replica.key)):
                     self.notes.not_complete(replica)
                 if replica.state == READY and replica.durable_length:
                     self.notes.held(replica)  # the process ended between the first batch and its note
                     self.notes.grew(replica)
+                self.syncs.opened(replica)
                 self._take_queued(replica.key)
                 self._moved(replica)
         return ours
-
-    def _is_whole(self, replica: Replica) -> bool:
-        """A copy that was noted as complete may have lost records since; it is then filled again."""
-        segment = self.segment(replica.key)
-        sealed = segment is not None and segment.state == SEALED and replica.length == segment.count
-        return sealed and replica.state == READY
 
     def _take_queued(self, key: Key) -> None:
         for sender, message in self._queued.pop(key, ()):
@@ -289,6 +288,7 @@ class ReplicaStore:
             if segment.state == SEALED or (segment.state == OPEN and not replica.fence_epoch):
                 self._drop(replica)
             return
+        self.syncs.reconciled(replica, segment)
         if segment.state != SEALED or replica.complete or not self.open(replica):
             return
         if replica.state != READY or not replica.settled:
@@ -298,6 +298,7 @@ class ReplicaStore:
         elif replica.length == segment.count and replica.refilling:
             self.opener.install(replica)
         elif replica.length == segment.count:
+            self.syncs.end(replica)
             self.notes.complete(replica, segment.count)
             if segment.count:
                 self.opener.cut(replica, segment.count)
@@ -312,8 +313,8 @@ class ReplicaStore:
 
     def removed(self, topic: str, below: int) -> None:
         """The topic's segments below a number are gone: so are this disk's copies, those it never noted included."""
-        for number in sorted(number for number in self._numbers.get(topic, ()) if number < below):
-            self.drop_gone(self.get((topic, number)))
+        for key in self._numbers.below(topic, below):
+            self.drop_gone(self.get(key))
 
     def drop_gone(self, replica: Replica) -> bool:
         """Delete a copy of a segment that is gone, now or once nothing is under way for it; False for any other."""
@@ -332,6 +333,7 @@ class ReplicaStore:
         """
         assert replica.state == LOST
         replica.state = READING
+        self.syncs.end(replica)
         self.notes.emptied(replica)
 
     def _empty(self, replica: Replica) -> None:
@@ -360,7 +362,7 @@ class ReplicaStore:
         self.progressed[replica.key] = None
 
     def _drop(self, replica: Replica) -> None:
-        if replica.state == UNREAD or replica.settled:
+        if replica.state == UNREAD or replica.at_rest:
             self._give_up(replica)
 
     def _give_up(self, replica: Replica) -> None:
@@ -368,6 +370,7 @@ class ReplicaStore:
             self._forget(replica)
             return
         replica.state = READING
+        self.syncs.end(replica)
         self.notes.dropped(replica)
         self._delete(replica)
 
@@ -377,11 +380,9 @@ class ReplicaStore:
         self._out.add(Delete(replica.path, token))
 
     def _forget(self, replica: Replica) -> None:
-        topic, number = replica.key
         del self.replicas[replica.key]
-        del self._numbers[topic][number]
-        if not self._numbers[topic]:
-            del self._numbers[topic]
+        self._numbers.remove(replica.key)
+        self.notes.given_up.pop(replica, None)
 
     def _deleted(self, token: int) -> bool:
         replica = self._deletes.pop(token, None)
@@ -392,7 +393,6 @@ class ReplicaStore:
             self._delete(replica)
             return True
         self.opener.forget_file(replica)
-        self.notes.given_up.pop(replica, None)
         self._forget(replica)
         self._take_queued(replica.key)
         self.progressed[replica.key] = None  # reads that waited for this copy go elsewhere

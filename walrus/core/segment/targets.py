@@ -14,14 +14,15 @@ class Target:
     """Invariant: ``match <= next``; ``match`` never falls (it only comes from ACCEPTED answers)."""
 
     __slots__ = (
-        *("_flying", "fetching", "match", "member", "next", "no_room", "probing", "progress_ns", "unacked_bytes"),
-        "version",
+        *("_flying", "fetching", "match", "member", "next", "no_room", "probing", "progress_ns", "synced"),
+        *("unacked_bytes", "version"),
     )
 
     def __init__(self, member: Member, version: int) -> None:
         self.member = member
         self.version = version  # of the set under which it was taken on; what an older stay acknowledged is void
-        self.match = 0  # records durable there
+        self.match = 0  # records durable there, as the segment's mode has it
+        self.synced = 0  # those of them that would outlive a loss of power
         self.next = 0  # first record not sent yet
         self.unacked_bytes = 0
         self.progress_ns = 0  # when it last confirmed something, or was sent something while idle

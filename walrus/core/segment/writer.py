@@ -16,7 +16,8 @@ from typing import Final
 
 import msgspec
 
-from walrus.core.metadata.commands import OPEN, ChangeSet, Seal, Writer
+from walrus.core.metadata.commands import OPEN, BeginSealing, ChangeSet, Seal, Writer
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.metadata.state import NodeInfo, Segment, quorums
 from walrus.core.outbox import Outbox
 from walrus.core.peer import Member
@@ -57,7 +58,10 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class SegmentWriter:
-    """Invariant: ``acked <= length``; ``in_flight`` holds the origins of records ``acked`` to ``length``, in order."""
+    """Invariant: ``acked <= length``; ``in_flight`` holds the origins of records ``acked`` to ``length``, in order.
+
+    What is acknowledged is durable as the segment's mode has it; where it ends it is synced.
+    """
 
     def __init__(self, out: Outbox, topic: str, segment: Segment, limits: Limits) -> None:
         self._out = out
@@ -69,6 +73,8 @@ class SegmentWriter:
         self.changing: tuple[Member, ...] | None = None  # the wanted set, while it catches up or is proposed
         self.joint = False  # the change may have been proposed: both quorums are needed
         self.lost: tuple[Member, ...] = ()  # whose copy is lost: it cannot be filled again before SEALED
+        self.power_cut: tuple[Member, ...] = ()  # those of them whose copy a recoverer can fill up
+        self.durability = segment.durability
         self._limits = limits
         self.state = WRITING
         self.length = 0  # records put into batches
@@ -76,6 +82,7 @@ class SegmentWriter:
         self._size = FILE_HEADER_BYTES
         self.unsent: deque[Pending] = deque()
         self.in_flight: deque[tuple[int, list[Pending]]] = deque()  # (record behind the batch, who waits)
+        self._asked_to_sync = False
         self.results: list[tuple[int, list[Pending]]] = []  # (what became of it, see messages, and who waited)
         self.targets: dict[int, Target] = {member[0]: Target(member, segment.version) for member in segment.members}
 
@@ -148,7 +155,8 @@ class SegmentWriter:
 
     def _send(self, target: Target, base: int, data: bytes) -> None:
         version = self.version if target.member in self.members else self.version + 1
-        self._out.send(target.member[0], Append(*self.key, self.epoch, version, base, data))
+        durability = self.durability if self.state == WRITING else ALWAYS
+        self._out.send(target.member[0], Append(*self.key, self.epoch, version, base, data, durability))
 
     # --- answers of the copies ---
 
@@ -160,12 +168,16 @@ class SegmentWriter:
             self.stop()
         elif message.status == UNTRUSTED:
             self._lose(sender)
+            if message.power_cut and sender not in self.power_cut:
+                self.power_cut = (*self.power_cut, sender)
         elif message.status == NO_ROOM:  # left behind; a probe will tell when it can be caught up
             target.no_room = target.probing = True
             target.rewind(message.length)
         elif message.status in (ACCEPTED, GAP) and message.version >= target.version:
             target.no_room = False
             news = message.status == ACCEPTED and target.accepted(message.length, now_ns)
+            if message.status == ACCEPTED:
+                target.synced = max(target.synced, message.length - message.unsynced)
             if message.status == GAP or target.probing:
                 target.probing = False
                 target.rewind(message.length)
@@ -226,7 +238,8 @@ class SegmentWriter:
         for target in self.targets.values():
             silent_ns = now_ns - target.progress_ns
             behind = target.match < self.length or target.no_room
-            if behind and silent_ns >= PROBE_AFTER_NS and target.member[0] != self.writer[0]:
+            unsynced = self.state == DRAINING and target.synced < self.length
+            if (behind or unsynced) and silent_ns >= PROBE_AFTER_NS and target.member[0] != self.writer[0]:
                 target.progress_ns = now_ns
                 target.probing = True
                 self._send(target, target.match, b"")
@@ -261,10 +274,36 @@ class SegmentWriter:
         if self.state == WRITING:
             self.state = DRAINING
 
+    def ask_to_sync(self, now_ns: int) -> None:
+        """At the end of a segment whose copies acknowledge without a sync: have them synced, all alike."""
+        if self.state == DRAINING and self.durability != ALWAYS and not self._asked_to_sync:
+            self._asked_to_sync = True
+            for target in self.targets.values():
+                target.progress_ns = now_ns
+                self._send(target, target.match, b"")
+
+    @property
+    def needs_recovery(self) -> bool:
+        """Losses of power have left too few copies for a quorum, and only a recoverer can fill them up."""
+        left = [member for member in self.members if member not in self.power_cut]
+        few = len(left) < quorums(len(self.members))[0]
+        return few and bool(self.power_cut) and self.state == DRAINING and self.changing is None
+
+    def propose_recovery(self) -> BeginSealing:
+        """The command that makes the Raft leader seal this segment. From now on nothing is acknowledged or shown, since
+        this node keeps its lease.
+        """
+        assert self.needs_recovery
+        self.stop()
+        return BeginSealing(*self.key, OPEN, self.epoch, 0, 0)
+
     @property
     def ready_to_seal(self) -> bool:
-        """Nothing is pending and no set change may be on its way."""
+        """Nothing is pending, a quorum has synced everything, and no set change may be on its way."""
         if self.state != DRAINING or self.in_flight:
+            return False
+        synced = {target.member: target.synced for target in self.targets.values()}
+        if held_by_quorum(self.members, quorums(len(self.members))[0], synced) < self.length:
             return False
         if self.changing is not None and not self.joint:
             self._abandon_change()

@@ -95,6 +95,7 @@ class Writers:
             elif writer is not None and writer.version != segment.version:
                 writer.change_applied(segment)
                 self._settled(writer)
+            self._roll_to_other_mode(topic, segment)
             return
         if writer is None:
             return
@@ -108,6 +109,13 @@ class Writers:
         else:
             writer.stop()
         self._collect(writer)
+
+    def _roll_to_other_mode(self, topic: str, segment: Segment) -> None:
+        """A segment has one durability for life: for another the topic goes on in the next one."""
+        writer = self._writers.get((topic, segment.number))
+        if writer is not None and segment.durability != self._metadata.topics[topic].settings.durability:
+            writer.roll()
+            self.active[writer.key] = None
 
     def fenced(self, key: Key, epoch: int) -> None:
         """The own copy promised a higher epoch."""
@@ -161,6 +169,7 @@ class Writers:
             if writer.changing is not None:
                 self._propose(writer, writer.propose_change())
             if writer.state == DRAINING:
+                writer.ask_to_sync(now_ns)
                 self._draining_since.setdefault(key, now_ns)
                 self._seal(writer, now_ns, wall_ns)
 
@@ -190,6 +199,9 @@ class Writers:
                 writer.roll()
             if writer.may_change:
                 self._improve(writer, voters, now_ns)
+            if writer.needs_recovery:
+                self._propose(writer, writer.propose_recovery())
+                self._collect(writer)
 
     def _voters(self) -> tuple[int, ...]:
         return placeable(self._metadata.nodes, self._raft.committed_membership)

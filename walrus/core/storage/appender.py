@@ -18,7 +18,7 @@ class Appender:
     """Appends to ``path`` from byte ``end`` on.
 
     ``append`` returns the token of the write that will carry the bytes.
-    Invariant: bytes below ``durable_end`` are on disk.
+    Invariant: bytes below ``durable_end`` are on disk, or were written without a sync.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class Appender:
         assert not self.flying_token
         self.durable_end = end
 
-    def flush(self) -> Write | None:
+    def flush(self, *, sync: bool = True) -> Write | None:
         """The next write, if there is something to write and none is in flight."""
         if self.flying_token or not self._parts:
             return None
@@ -90,7 +90,14 @@ class Appender:
         self._parts = []
         self.flying_token, self._waiting_token = self._waiting_token, 0
         self._flying_bytes = len(data)
-        return Write(self.path, self.durable_end, data, self.flying_token, self.ahead)
+        return Write(self.path, self.durable_end, data, self.flying_token, self.ahead, sync)
+
+    def sync(self) -> Write | None:
+        """What makes all that was written durable; None while something is in flight or waits, which can do it."""
+        if not self.idle:
+            return None
+        self.flying_token = self._tokens.take()
+        return Write(self.path, self.durable_end, b"", self.flying_token)
 
     def completed(self, token: int) -> None:
         assert token == self.flying_token, (token, self.flying_token)

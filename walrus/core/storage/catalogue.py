@@ -17,7 +17,9 @@ CATALOGUE_NEW_PATH: Final = "user_data/replicas.log.new"
 """Where a catalogue is written anew, before it takes the place of the other."""
 CATALOGUE_MAGIC: Final = b"WALREPL\n"
 CATALOGUE_VERSION: Final = 2
-"""Of the format. Version 1 has no ``Durable`` and no ``Whole``; it is read, and written anew as this one."""
+"""Of the format. Version 1 has no ``Durable``, ``Unsynced``, ``Synced`` and ``Whole``; it is read, and written anew as
+this one.
+"""
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True, tag="h"):
@@ -66,6 +68,21 @@ class Dropped(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     segment: int
 
 
+class Unsynced(msgspec.Struct, frozen=True, array_like=True, tag="u"):
+    """From here on the copy acknowledges what is in the memory of the system whose boot id is ``boot`` only."""
+
+    topic: str
+    segment: int
+    boot: str
+
+
+class Synced(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """All that the copy has acknowledged is on the disk again: at the end of its segment, or at a clean stop."""
+
+    topic: str
+    segment: int
+
+
 class Whole(msgspec.Struct, frozen=True, array_like=True, tag="w"):
     """All that earlier records said of a copy, where the catalogue was written anew."""
 
@@ -76,9 +93,10 @@ class Whole(msgspec.Struct, frozen=True, array_like=True, tag="w"):
     epoch: int
     length: int
     complete: bool
+    unsynced: str | None = None
 
 
-Record = Held | Fenced | Durable | Complete | Incomplete | Dropped | Whole
+Record = Held | Fenced | Durable | Complete | Incomplete | Dropped | Unsynced | Synced | Whole
 decode_record: Final = msgspec.msgpack.Decoder(Record).decode
 encode_record: Final = msgspec.msgpack.Encoder().encode
 
@@ -91,10 +109,15 @@ class CopyState(msgspec.Struct):
     fence_epoch: int = 0
     complete: bool = False
     length: int = 0
+    unsynced: str | None = None  # boot id under which it acknowledged without a sync; None: all of it is synced
 
     def take(self, record: Record) -> None:
         """Be as the record says."""
+        if isinstance(record, Complete | Incomplete | Dropped | Synced):
+            self.unsynced = None
         match record:
+            case Unsynced():
+                self.unsynced = record.boot
             case Held():
                 self.held = True
                 self.version = max(self.version, record.version)
@@ -113,7 +136,7 @@ class CopyState(msgspec.Struct):
                 self.version = self.length = 0
             case Whole():
                 self.held, self.version, self.fence_epoch = record.held, record.version, record.epoch
-                self.length, self.complete = record.length, record.complete
+                self.length, self.complete, self.unsynced = record.length, record.complete, record.unsynced
 
 
 class CatalogueState(msgspec.Struct, frozen=True):

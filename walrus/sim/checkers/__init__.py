@@ -26,13 +26,13 @@ from walrus.sim.checkers.settled import Settled
 from walrus.sim.cluster import Checker, Cluster
 from walrus.sim.history import History
 
-__all__ = ["check_deletions", "check_history", "node_checkers", "removed_from_all", "removed_records"]
+__all__ = ["check_deletions", "check_history", "lost_records", "node_checkers", "removed_from_all", "removed_records"]
 
 
 def node_checkers(cluster: Cluster, history: History) -> list[Checker]:
     """Fresh checkers of everything that happens inside nodes and on disks; ``history`` is what clients see."""
     leases, cursors, stops = Leases(cluster), CursorBounds(), CleanStops(cluster)
-    state = ReplicatedState(SealedCounts(), leases, cursors, stops)
+    state = ReplicatedState(SealedCounts(), leases, cursors, stops, cluster.power_cuts)
     segments, commands = CommittedSegments(), Commands(cluster, Removals(cluster))
     logs, path = RaftLogs(commands, segments), DataPath(cluster, segments)
     ForwardedGets(cluster)
@@ -66,6 +66,17 @@ def removed_from_all(cluster: Cluster, topic: str) -> list[bytes] | None:
 def _removals(cluster: Cluster) -> list[Removals]:
     logs = [checker for checker in cluster.checkers if isinstance(checker, RaftLogs)]
     return [checker.commands.removals for checker in logs if checker.commands is not None]
+
+
+def lost_records(cluster: Cluster, topic: str) -> list[bytes]:
+    """The records of a topic that losses of power may have taken (see :mod:`walrus.sim.powercuts`)."""
+    for checker in cluster.checkers:
+        if isinstance(checker, ReplicaPrefixes):
+            lost = cluster.power_cuts.excused(cluster, topic, checker.longest)
+            if lost:
+                cluster.world.labels["records that losses of power may have taken"] += len(lost)
+            return lost
+    return []
 
 
 def check_history(

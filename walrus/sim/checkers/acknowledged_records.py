@@ -85,7 +85,7 @@ class AcknowledgedRecords:
         if writer.state == STOPPED or not self._version_in_force(host, key):
             return
         for target in writer.targets.values():
-            records = self._copies.copy(target.member, key).records
+            records = self._copies.copy(target.member, key).acknowledgeable
             if target.match > records:
                 raise Violation(
                     f"acknowledged records: node {host.node_id} counts {target.match} records of {key[0]}:{key[1]} on "

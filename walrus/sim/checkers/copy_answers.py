@@ -46,6 +46,8 @@ class CopyAnswers:
         key = (ack.topic, ack.segment)
         copy = self._copies.copy(member, key)
         what = f"node {member[0]} acknowledges {ack.length} records of {ack.topic}:{ack.segment}"
+        if copy.synced < ack.length - ack.unsynced:
+            raise Violation(f"copies: {what}, {ack.unsynced} of them unsynced, and has synced {copy.synced}")
         if copy.records < ack.length:
             raise Violation(f"copies: {what}, and durably holds {copy.records}")
         if ack.length and not copy.held:
@@ -61,6 +63,8 @@ class CopyAnswers:
         what = f"node {member[0]} says that {reply.topic}:{reply.segment} is fenced at {reply.epoch}"
         if copy.fence < reply.epoch:
             raise Violation(f"fences: {what}, and its catalogue notes {copy.fence}")
+        if reply.status == ACCEPTED and copy.synced < reply.length:
+            raise Violation(f"fences: {what} and holds {reply.length} records, and it has synced {copy.synced}")
         if reply.status == UNTRUSTED or copy.records == reply.length:
             return
         refilled = self._segments.count(key) >= 0  # the fence comes late: the segment is SEALED
@@ -73,7 +77,7 @@ class CopyAnswers:
         copy = self._copies.copy(member, key)
         count = self._segments.count(key)
         what = f"node {member[0]} says that it holds {message.topic}:{message.segment} for set {message.version}"
-        if copy.records < count:
-            raise Violation(f"copies: {what}, and durably has {copy.records} of {count} records")
+        if copy.synced < count:
+            raise Violation(f"copies: {what}, and durably has {copy.synced} of {count} records")
         if count > 0 and not (copy.held and copy.version >= message.version):
             raise Violation(f"copies: {what}, and its catalogue notes version {copy.version}")

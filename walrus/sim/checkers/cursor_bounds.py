@@ -1,6 +1,6 @@
 """Cursors stay within their bounds (design 4.11): within a generation a committed cursor only moves forward, and it
 never passes a record that is on its way to a client or is to be handed out again; and no record is handed out that is
-not acknowledged.
+not acknowledged. Where a loss of power has cut a segment off, it goes back to that segment's end.
 """
 
 from walrus.core.metadata.state import Topic
@@ -25,7 +25,7 @@ class CursorBounds:
         if now == before:
             return
         self._seen[key] = now
-        if now < before:
+        if now < before and not any(s.power_cut and s.base + s.count == topic.cursor for s in topic.segments):
             raise Violation(
                 f"cursor bounds: on node {host.node_id} the cursor of {topic.name} "
                 f"went back from {before[1]} to {now[1]}"

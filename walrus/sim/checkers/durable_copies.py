@@ -1,9 +1,10 @@
 """The books of all copies: what the processes on each disk have made durable of each segment, and noted of it.
 
-Kept from the changes as the disks carry them out, so they say at any moment what a power failure now would leave. What
-faults do to a disk (rot, lost files, a lost disk) does not reach them: they say what a member, (node, storage id),
-held by what it did itself. Changes of the files must be such that this is told by their bytes: a copy is dense, and is
-only ever appended to (design 4.2); where that is broken, it is seen here.
+Kept from the changes as the disks carry them out, so they say at any moment what a power failure now would leave; of
+what was written without a sync it may leave less, and then they go by what is left. What other faults do to a disk
+(rot, lost files, a lost disk) does not reach them: they say what a member, (node, storage id), held by what it did
+itself. Changes of the files must be such that this is told by their bytes: a copy is dense, and is only ever appended
+to (design 4.2); where that is broken, it is seen here.
 """
 
 import struct
@@ -28,6 +29,7 @@ from walrus.core.storage.catalogue import (
     decode_record,
 )
 from walrus.core.storage.recordlog import HEADER_BYTES, RECORD_HEADER_BYTES, record_at
+from walrus.sim.damage import records_on
 from walrus.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -37,9 +39,13 @@ _NODE_AND_STORAGE: Final = struct.Struct("<12xIQ")  # in the header of a catalog
 
 
 class Copy:
-    """One member's copy of a segment. ``ends`` has, for each block, the byte behind it and the records up to there."""
+    """One member's copy of a segment. ``ends`` has, for each block, the byte behind it and the records up to there.
 
-    __slots__ = ("complete", "ends", "fence", "held", "mark", "version")
+    ``synced``: so many of the records are on the disk for certain; ``acknowledgeable``: as many as were here before
+    losses of power: what a copy said before one was true, though it counts no more.
+    """
+
+    __slots__ = ("acknowledgeable", "complete", "ends", "fence", "held", "mark", "synced", "version")
 
     def __init__(self) -> None:
         self.ends: list[tuple[int, int]] = []
@@ -47,6 +53,8 @@ class Copy:
         self.held = False  # the catalogue notes the copy
         self.version = 0  # of the replica set under which it was taken on, says the catalogue
         self.complete = False
+        self.synced = 0
+        self.acknowledgeable = 0
         self.mark = 0  # so many of its records are durable, says the catalogue
 
     def note(self, record: Record) -> None:
@@ -68,7 +76,7 @@ class Copy:
 
     @property
     def records(self) -> int:
-        """So many records are durable, from the first one on."""
+        """So many records are durable, as the segment's mode has it, from the first one on."""
         return self.ends[-1][1] if self.ends else 0
 
     @property
@@ -111,14 +119,16 @@ class DurableCopies:
         self._refills: dict[tuple[Member, Key], Copy] = {}  # files that will take the place of damaged ones
         for host in cluster.hosts:
             host.disk.when_changed(partial(self.changed, host.node_id))
+            host.disk.when_cut(partial(self.power_cut, host.node_id))
 
     def copy(self, member: Member, key: Key) -> Copy:
         """A member's copy; an empty one where it has none."""
         return self._copies.get(member, {}).get(key, _NO_COPY)
 
-    def holders(self, members: tuple[Member, ...], key: Key, records: int) -> list[Member]:
-        """Those that durably hold so many records, or did when their disk was lost."""
-        return [member for member in members if self.copy(member, key).records >= records]
+    def holders(self, members: tuple[Member, ...], key: Key, records: int, *, synced: bool = False) -> list[Member]:
+        """Those that durably hold so many records, or did when their disk was lost; ``synced``: whatever the mode."""
+        copies = [(member, self.copy(member, key)) for member in members]
+        return [member for member, copy in copies if (copy.synced if synced else copy.acknowledgeable) >= records]
 
     def was_hurt(self, member: Member, key: Key) -> bool:
         """Whether faults have damaged this copy: the process may have found out, at any time."""
@@ -145,6 +155,17 @@ class DurableCopies:
         elif isinstance(change, Delete):
             self._give_up(member, key, copy)
             copy.ends.clear()
+            copy.synced = copy.acknowledgeable = 0
+
+    def power_cut(self, node: int, path: str, left: bytes) -> None:
+        """A machine lost power, and with it some of what was written to a file without a sync."""
+        key = segment_key(path)
+        copy = self._copies.get((node, self.storage.get(node, 0)), {}).get(key) if key is not None else None
+        if copy is not None:
+            records = records_on(left)
+            while copy.ends and copy.ends[-1][1] > records:
+                copy.ends.pop()
+            copy.synced = copy.records
 
     def _catalogue_changed(self, node: int, change: Change) -> None:
         if isinstance(change, Write):
@@ -162,6 +183,7 @@ class DurableCopies:
             self._written(member, key, refill, change)
         elif isinstance(change, Rename):
             before, copy.ends = copy.records, self._refills.pop((member, key)).ends
+            copy.synced = copy.acknowledgeable = copy.records
             if copy.records < before:
                 for reader in self.readers:
                     reader.shrunk(member, key, copy, before)
@@ -189,6 +211,9 @@ class DurableCopies:
             copy.ends.append((write.offset + position, records))
             for reader in self.readers:
                 reader.block_added(member, key, write.data, block)
+        copy.acknowledgeable = max(copy.acknowledgeable, records)
+        if write.sync:
+            copy.synced = records
         if records > before:
             for reader in self.readers:
                 reader.grown(member, key, copy, before)
@@ -197,7 +222,9 @@ class DurableCopies:
         before = copy.records
         while copy.ends and copy.ends[-1][0] > size_bytes:
             copy.ends.pop()
+        copy.synced = copy.records
         if copy.records < before:
+            copy.acknowledgeable = copy.records
             for reader in self.readers:
                 reader.shrunk(member, key, copy, before)
 
@@ -227,10 +254,10 @@ class DurableCopies:
             if isinstance(record, Dropped):
                 self._give_up(member, key, copy)
             copy.note(record)
-            if isinstance(record, Durable) and 0 < copy.records < copy.mark:  # none: its file was removed meanwhile
+            if isinstance(record, Durable) and 0 < copy.synced < copy.mark:  # none: its file was removed meanwhile
                 raise Violation(
                     f"copies: the catalogue of node {node} says that {copy.mark} records of {key[0]}:{key[1]} are "
-                    f"durable, and {copy.records} are"
+                    f"durable, and {copy.synced} are"
                 )
             for reader in self.readers:
                 reader.noted(member, key, copy)

@@ -6,7 +6,8 @@
 - A GET is answered EMPTY only if all that was acknowledged when it was sent has been handed out, or removed.
 
 Acknowledged is what a writer has counted as that, whether or not its clients have heard. Where clocks were further off
-than leases allow for, the end may be an earlier one: that is all that leases prevent.
+than leases allow for, the end may be an earlier one: that is all that leases prevent. A topic of which a loss of power
+has cut off an end is not judged.
 """
 
 from bisect import bisect_left
@@ -124,7 +125,8 @@ class Ends:
         read = (to, probe.storage(self._cluster.host(to)), message.rid)
         lifetime, offset, key = self._asked.get(read, (("", 0), 0, ("", 0)))
         known = self._known.get(read, 0)
-        if known > offset and self._cluster.clocks_within_margin and self._is_there(lifetime):
+        judged = self._is_there(lifetime) and not self._was_cut(lifetime[0])
+        if known > offset and self._cluster.clocks_within_margin and judged:
             raise Violation(
                 f"ends: node {sender} tells node {to} that {key[0]} ends at offset {offset} ({key[0]}:{key[1]}), and "
                 f"{known} records were acknowledged when it was asked"
@@ -133,6 +135,12 @@ class Ends:
     def _is_there(self, lifetime: Lifetime) -> bool:
         topic = self._model.topics.get(lifetime[0])
         return topic is not None and topic.born == lifetime[1]
+
+    def _was_cut(self, name: str) -> bool:
+        """Whether a segment of the topic was sealed with what losses of power had left."""
+        states = [probe.metadata(host) for host in self._cluster.hosts]
+        topics = [state.topics[name] for state in states if state is not None and name in state.topics]
+        return any(segment.power_cut for topic in topics for segment in topic.segments)
 
     def _told(self, op: Operation) -> None:
         """A client was answered."""
@@ -144,11 +152,11 @@ class Ends:
             return
         known = ends.before(op.sent_ns)
         if op.verb == "GET":
-            if known > max(ends.handed, topic.segments[0].base):
+            if known > max(ends.handed, topic.segments[0].base) and not self._was_cut(op.topic):
                 raise Violation(f"ends: {op}; {known} records were acknowledged, and {ends.handed} handed out")
             return
         segment = topic.find(op.segment)
-        if segment is not None and known > segment.base + op.offset:
+        if segment is not None and known > segment.base + op.offset and not self._was_cut(op.topic):
             raise Violation(
                 f"ends: {op}; {known} records were acknowledged when it was sent, and that is offset "
                 f"{segment.base + op.offset} of the topic"

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class Fences(Reader):
-    """``told``: by segment and epoch, what each member told first when it was fenced."""
+    """``told``: by segment and epoch, what each member told first when it was fenced. ``left``: what losses of
+    power have left, as members told that count for nothing since.
+    """
 
     def __init__(self, cluster: "Cluster", copies: DurableCopies, segments: CommittedSegments) -> None:
         self.told: dict[tuple[Key, int], dict[Member, int]] = {}
+        self.left: dict[tuple[Key, int], dict[Member, int]] = {}
         self._cluster = cluster
         self._copies = copies
         self._segments = segments
@@ -42,6 +45,8 @@ class Fences(Reader):
         key = (reply.topic, reply.segment)
         if reply.status in (ACCEPTED, UNTRUSTED):
             self._promised[member, key] = max(reply.epoch, self._promised.get((member, key), 0))
+        if reply.status == UNTRUSTED and reply.power_cut:
+            self.left.setdefault((key, reply.epoch), {})[member] = reply.length
         if reply.status == ACCEPTED:
             self.told.setdefault((key, reply.epoch), {}).setdefault(member, reply.length)
 

@@ -8,6 +8,7 @@
 """
 
 from walrus.core.metadata.commands import SEALED
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.peer import Member
 from walrus.core.segment.replica import Key
 from walrus.sim.checkers.committed_segments import CommittedSegments
@@ -49,6 +50,8 @@ class KeptCopies(Reader):
         if self._segments.is_gone(key):
             return
         segment = self._segments.segment(key)
+        if not copy.records and segment is not None and segment.durability != ALWAYS:
+            return  # nothing was left of it by a loss of power, or nothing was there yet; fences are kept all the same
         why = ""
         if copy.fence and (segment is None or segment.state != SEALED):
             why = f"it is fenced at {copy.fence} and the segment not sealed"

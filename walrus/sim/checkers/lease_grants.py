@@ -169,7 +169,7 @@ class LeaseGrants:
             if entry.kind != ENTRY_NORMAL or b"sealing" not in entry.data[:10] or state is None:
                 continue
             command = decode(entry.data)
-            if isinstance(command, BeginSealing):
+            if isinstance(command, BeginSealing) and command.recoverer:  # 0: its writer asks for it, and has stopped
                 topic = state.topics.get(command.topic)
                 segment = topic.segment(command.segment) if topic is not None else None
                 if segment is not None:

@@ -9,6 +9,7 @@ from walrus.sim.checkers.one_writer import OneWriter
 from walrus.sim.checkers.sealed_counts import SealedCounts
 from walrus.sim.checkers.segment_chain import check_chain
 from walrus.sim.host import Host
+from walrus.sim.powercuts import PowerCuts
 
 
 class ReplicatedState:
@@ -16,7 +17,10 @@ class ReplicatedState:
     At the end of a process: all.
     """
 
-    def __init__(self, counts: SealedCounts, leases: Leases, cursors: CursorBounds, stops: CleanStops) -> None:
+    def __init__(
+        self, counts: SealedCounts, leases: Leases, cursors: CursorBounds, stops: CleanStops, cuts: PowerCuts
+    ) -> None:
+        self._cuts = cuts
         self._counts = counts
         self._leases = leases
         self._cursors = cursors
@@ -54,4 +58,5 @@ class ReplicatedState:
         for segment in topic.segments[start:]:
             self._writers.segment(host, topic.name, segment)
             self._counts.segment(host, topic.name, segment)
+            self._cuts.segment(topic.name, segment)
             self._leases.segment(host, topic.name, segment)

@@ -21,6 +21,10 @@ class SealedCounts:
         key = (topic, segment.number)
         if key not in self.counts:
             self.counts[key] = segment.count
+            if segment.power_cut:
+                host.note(
+                    f"sees {topic}:{segment.number} sealed with what losses of power left", "sealed with what is left"
+                )
             host.note(
                 f"is the first to see {topic}:{segment.number} SEALED({segment.count})",
                 "segment recovered and sealed" if segment.epoch else "segment rolled over",

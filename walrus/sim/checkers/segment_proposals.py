@@ -7,6 +7,8 @@
 - A recoverer has copies completed, and proposes a count, only when S members of the set at which its SEALING applied
   have answered a fence of its epoch, and told no more than that; never fewer than were acknowledged; and Q members of
   the set that it names, each durably fenced, hold the count.
+- Where losses of power keep S members from that in a segment that is not synced at once, all of them have told what is
+  left to them, but for those whose copy is lost, and it is no less than the greatest of that.
 - A SEALED segment's set changes once Q members of the new one durably hold the count.
 """
 
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import OPEN, SEALING, AnyCommand, ChangeSet, Seal
+from walrus.core.metadata.durability import ALWAYS
 from walrus.core.metadata.state import quorums
 from walrus.core.peer import Member
 from walrus.core.segment.messages import Repair
@@ -73,7 +76,8 @@ class SegmentProposals:
         if key in self._acknowledged.seals:
             raise Violation(f"set changes: {command} is proposed after a seal at {self._acknowledged.seals[key]}")
         acked = self._acknowledged.acked.get(key, 0)
-        self._need(f"{command} is proposed, {acked} records are acknowledged", key, acked, command.members)
+        what = f"{command} is proposed, {acked} records are acknowledged"
+        self._need(what, key, acked, command.members, synced=False)
         self._acknowledged.changes[key].append(command)
 
     def _rolled(self, node: int, key: Key, command: Seal) -> None:
@@ -110,13 +114,30 @@ class SegmentProposals:
         frozen, told = self._segments.frozen[key], self._fences.told.get((key, epoch), {})
         answers = {member: told[member] for member in frozen if member in told}
         within = [member for member, length in answers.items() if length <= tail]
-        if len(within) < quorums(len(frozen))[1]:
+        if len(within) < quorums(len(frozen))[1] and not self._is_what_is_left(key, epoch, tail):
             raise Violation(f"recovery: {what}; of {frozen}, fenced at {epoch}, lengths told: {answers}")
+
+    def _is_what_is_left(self, key: Key, epoch: int, tail: int) -> bool:
+        """Of a segment that allows for it, where all members have told what losses of power have left, but for those
+        that are lost.
+        """
+        frozen, left = self._segments.frozen[key], self._fences.left.get((key, epoch), {})
+        segment, told = self._segments.segment(key), {**left, **self._fences.told.get((key, epoch), {})}
+        lengths = [told[member] for member in frozen if member in told]
+        silent = [member for member in frozen if member not in told]
+        return (
+            segment is not None
+            and segment.durability != ALWAYS
+            and any(member in left for member in frozen)
+            and len(lengths) >= quorums(len(frozen))[1]
+            and max(lengths) <= tail
+            and all(self._copies.was_hurt(m, key) or m in self._cluster.lost_members for m in silent)
+        )
 
     def _recovered(self, key: Key, command: Seal) -> None:
         what = f"{command} is proposed"
         acked = self._acknowledged.acked.get(key, 0)
-        if command.count < acked:
+        if command.count < acked and not command.power_cut:
             raise Violation(f"recovery: {what}, and {acked} records were acknowledged")
         self._check_tail(what, key, command.epoch, command.count)
         fenced = [m for m in command.members if self._copies.copy(m, key).fence >= command.epoch]
@@ -125,8 +146,10 @@ class SegmentProposals:
     # --- quorums ---
 
     def _need(
-        self, what: str, key: Key, records: int, members: tuple[Member, ...], among: list[Member] | None = None
-    ) -> None:
-        holders = self._copies.holders(tuple(members if among is None else among), key, records)
+        self, what: str, key: Key, records: int, members: tuple[Member, ...], among: list[Member] | None = None,
+        *, synced: bool = True,
+    ) -> None:  # fmt: skip
+        chosen = tuple(members if among is None else among)
+        holders = self._copies.holders(chosen, key, records, synced=synced)
         if len(holders) < quorums(len(members))[0]:
             raise Violation(f"replica sets: {what}; of {members} only {holders} durably hold {records} records")

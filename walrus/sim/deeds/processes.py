@@ -54,17 +54,20 @@ class StartNode(_OfNode, frozen=True, tag="start"):
 
 class Crash(_OfNode, frozen=True, tag="crash"):
     """Kill a process. Each write in flight is kept with a probability given in millionths; ``torn``: of those that are
-    not, a part may be.
+    not, a part may be. ``power``: its machine loses power, and the same is so for what was written without a sync.
     """
 
     why: str
     keep_per_million: int = 500_000
     torn: bool = False
+    power: bool = False
 
     def apply(self, cluster: "Cluster") -> None:
-        """Nothing for one that is down."""
+        """Nothing for one that is down, unless its machine loses power."""
         host = cluster.host(self.node)
-        if host.up:
+        if self.power:
+            cluster.power_cuts.cut(host, host.cut_power(self.keep_per_million, torn=self.torn))
+        elif host.up:
             host.crash(self.keep_per_million, torn=self.torn)
 
     @property

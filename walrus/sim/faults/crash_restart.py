@@ -1,5 +1,5 @@
-"""Crash and restart: a process is killed, unsynced writes are lost or kept each on their own, and it comes
-back.
+"""Crash and restart: a process is killed, writes in flight are lost or kept each on their own, and it comes back; in
+some seeds it is often its machine that loses power, and then so it is with all that was not synced.
 """
 
 from walrus.sim.cluster import Cluster
@@ -29,6 +29,7 @@ class CrashRestart(PeriodicFault):
         self.down_most_ns = rng.choice((20, 300, 1500)) * MS
         self.all_per_million = rng.choice((0, 100_000))
         self.writers_per_million = rng.choice((0, 600_000))
+        self.power_per_million = rng.stream("power").choice((0, 0, 300_000, 1_000_000))
         self._waiting = 0
 
     def strike(self) -> None:
@@ -76,7 +77,8 @@ class CrashRestart(PeriodicFault):
         self.fired()
         if host.disk.busy:
             self.fired("crash with a write in flight")
-        self.kill([host], "fault")
+        power = self.rng.stream(f"power {host.node_id} {host.life}").chance(self.power_per_million)
+        self.kill([host], "fault", power=power)
         self.world.after(self.rng.randrange(1 * MS, self.down_most_ns), self._restart, (host, life))
 
     def _restart(self, item: tuple[Host, int]) -> None:

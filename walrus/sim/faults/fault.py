@@ -48,11 +48,11 @@ class Fault:
         """Count one occurrence that changed an outcome."""
         self.world.labels[f"bit: {label or self.name}"] += 1
 
-    def kill(self, hosts: list[Host], why: str, keep_per_million: int = 500_000) -> None:
-        """Crash nodes. It bites if a write in flight is lost or torn, and else by what follows."""
+    def kill(self, hosts: list[Host], why: str, keep_per_million: int = 500_000, *, power: bool = False) -> None:
+        """Crash nodes, or their machines. It bites if a write in flight is lost or torn, and else by what follows."""
         before = sum(host.disk.lost_in_flight + host.disk.torn_in_flight for host in hosts)
         for host in hosts:
-            self.cluster.crash(host, why, keep_per_million)
+            self.cluster.crash(host, why, keep_per_million, power=power)
         if sum(host.disk.lost_in_flight + host.disk.torn_in_flight for host in hosts) > before:
             self.bit()
         else:

@@ -1,4 +1,6 @@
-"""Power loss: all nodes end at one instant, with writes in flight on as many disks as possible."""
+"""Power loss: all machines stop at one instant, with writes in flight on as many disks as possible. What was written
+without a sync is lost or kept write by write, on machines whose process was down already too.
+"""
 
 from walrus.sim.cluster import Cluster
 from walrus.sim.faults.aimed import Restarts
@@ -40,6 +42,8 @@ class PowerLoss(PeriodicFault):
         self.fired()
         if busy:
             self.fired("power-loss with writes in flight")
-        self.kill(running, "power loss", self.keep_per_million)
+        self.kill(
+            [host for host in self.cluster.hosts if not host.dead], "power loss", self.keep_per_million, power=True
+        )
         for host in running:
             (self._late if self.rng.chance(300_000) else self._soon).later(host)

@@ -4,7 +4,7 @@ from walrus.sim.cluster import Cluster
 from walrus.sim.deeds.clients import Request
 from walrus.sim.history import History
 from walrus.sim.rng import Rng
-from walrus.sim.setup import draw_retention
+from walrus.sim.setup import draw_retention, draw_setting
 from walrus.sim.workloads.worker import Worker
 
 _WEIGHTS = (
@@ -23,6 +23,7 @@ class Churner(Worker):
     def __init__(self, number: int, cluster: Cluster, history: History, rng: Rng) -> None:
         super().__init__(number, cluster, history, rng)
         self.topics = cluster.setup.churned_names
+        self._weak = bool(cluster.setup.durability)
         self._registered = len(self.topics)  # nobody sees to it that they exist
 
     def act(self, room: int) -> None:
@@ -36,5 +37,5 @@ class Churner(Worker):
         if verb == "FETCH":
             return Request(verb, topic, "", self.rng.randrange(4), self.rng.randrange(1, _SEGMENTS_MOST))
         if verb == "SET":
-            return Request(verb, self.rng.choice([topic, *self._kept]), draw_retention(self.rng))
+            return Request(verb, self.rng.choice([topic, *self._kept]), draw_setting(self.rng, weak=self._weak))
         return Request(verb, topic, draw_retention(self.rng) if verb == "CREATE" and self.rng.chance(200_000) else "")
