@@ -192,8 +192,11 @@ def opened(file: bytes, *, held: bool) -> tuple[int, int, bytes]:
         if isinstance(action, Read):
             assert opener.read_completed(action.token, file[action.offset : action.offset + action.length])
         else:
-            assert isinstance(action, Truncate)
-            file = file[: action.size]
+            if isinstance(action, Truncate):
+                file = file[: action.size]
+            else:
+                assert isinstance(action, Write)
+                assert not action.data, "a sync of what may be in memory only"
             assert opener.write_completed(action.token)
     return replica.state, replica.length, file
 

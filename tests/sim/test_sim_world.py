@@ -73,7 +73,7 @@ def test_a_node_starts_with_its_files_and_every_turn_ends_with_poll_finished() -
     echo = make_cluster().host(1).node
     assert isinstance(echo, EchoNode)
     (now, first), (_, second) = echo.events[:2]
-    assert first == Started({}, first.wall_ns)
+    assert first == Started({}, first.wall_ns, "boot 1")
     assert second == PollFinished()
     assert now >= SECOND, "a node's monotonic clock has a zero of its own"
 

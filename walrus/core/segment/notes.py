@@ -99,10 +99,10 @@ class Notes:
         self._note(replica, Unsynced(*replica.key, boot_id), UNSYNCED)
 
     def synced(self, replica: Replica) -> int:
-        """All that the copy acknowledged is synced. Of an empty one: it is as if it had never been held, since its file
-        may have no header. Returns the token of the note.
+        """All that the copy acknowledged is synced. Of one of which a loss of power left nothing: it is as if it had
+        never been held, since its file may have no header. Returns the token of the note.
         """
-        if replica.length:
+        if replica.length or not replica.doubtful:
             return self._note(replica, Synced(*replica.key), SYNCED)
         replica.held = False
         replica.held_version = replica.marked = 0

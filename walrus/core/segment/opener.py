@@ -108,8 +108,9 @@ class Opener:
         self._out.add(Read(replica.path, offset, length, token))
 
     def _sync(self, replica: Replica) -> None:
-        """What was found beyond the mark may be in the memory of the operating system only, where the process that wrote
-        it was killed before its sync: it counts once that is made up for."""
+        """What was found beyond the mark may be in the memory of the operating system only, where the process that
+        wrote it was killed before its sync: it counts once that is made up for.
+        """
         replica.state = READING
         token = self._tokens.take()
         self._cuts[token] = replica

@@ -1,5 +1,6 @@
 """All segment copies on this disk: admits batches, promises fences, answers with what is durable. Serves any writer and
-any recoverer alike, the node's own included (they send local messages)."""
+any recoverer alike, the node's own included (they send local messages).
+"""
 
 from walrus.core.actions import Change, Delete, Write
 from walrus.core.metadata.commands import OPEN, SEALED
@@ -162,11 +163,8 @@ class ReplicaStore:
 
     def flush(self) -> None:
         """Issue the writes and syncs of all copies that have something to write, or want one, and none in flight."""
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            for key in dirty:
-                self._flush_one(self.replicas[key])
-        for replica in self.syncs.take():
+        dirty, self._dirty = self._dirty, {}
+        for replica in [*(self.replicas[key] for key in dirty), *self.syncs.take()]:
             self._flush_one(replica)
         self.notes.flush()
 
