@@ -12,7 +12,7 @@ import msgspec
 from fuzz.alone import Alone
 from fuzz.samples import HEADER, NODE, STARTUP_PATHS, STORAGE, record_file, unpacked
 from walrus.core import events as ev
-from walrus.core.actions import Log, Read, Send, Truncate
+from walrus.core.actions import Log, Read, Send, Truncate, Write
 from walrus.core.codec import encode_message
 from walrus.core.metadata import snapshot as state_snapshot
 from walrus.core.metadata.commands import decode as decode_command

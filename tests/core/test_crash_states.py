@@ -66,13 +66,13 @@ def apply(files: Files, action: Action, keep: "tuple[int, ...] | None" = None) -
 
 def parts(action: Action) -> Iterator[tuple[int, ...]]:
     """What may have arrived of a write, but for nothing and everything."""
-    if not isinstance(action, Write):
+    size = len(action.data) if isinstance(action, Write) else 0
+    if not isinstance(action, Write) or not size:
         return
-    size = len(action.data)
     for length in range(0, size, -(-size // TORN_MOST)):
         yield tuple(range(length))
     first = action.offset // SECTOR_BYTES
-    count = (action.offset + size - 1) // SECTOR_BYTES - first + 1 if size else 0
+    count = (action.offset + size - 1) // SECTOR_BYTES - first + 1
     if 1 < count <= SECTORS_MOST:
         for kept in itertools.product((False, True), repeat=count):
             yield tuple(at for at in range(size) if kept[(action.offset + at) // SECTOR_BYTES - first])
