@@ -3,6 +3,7 @@
 from fuzz.planted.bug import Bug, Edit
 from walrus.core.segment.answers import Answers
 from walrus.core.segment.notes import Notes
+from walrus.core.segment.opener import Opener
 from walrus.core.segment.recovery import Recoveries
 from walrus.core.segment.replica import Replica
 from walrus.core.segment.syncing import Syncs
@@ -78,5 +79,19 @@ BUGS = (
         "own",
         True,
         (Edit(Recoveries._goes_by_what_is_left, "and all(", "and any("),),
+    ),
+    Bug(
+        "memory-believed",
+        0,
+        "What a killed process had written and not synced counts when the next one reads it, and goes with the power.",
+        "own: found by the simulator, seed 70088 of 3 nodes",
+        True,
+        (
+            Edit(
+                Opener._judged,
+                "if verdict.state == SOUND and (replica.deferred or replica.length <= replica.marked):",
+                "if verdict.state == SOUND:",
+            ),
+        ),
     ),
 )

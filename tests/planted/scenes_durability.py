@@ -86,3 +86,16 @@ def two_copies_lost_their_ends_and_the_third_has_not_answered() -> object:
     bench.answer(2, 3, UNTRUSTED, power_cut=True)
     bench.answer(3, 4, UNTRUSTED, power_cut=True)
     return bench.recoveries._running[TOPIC, 1].tail
+
+
+@shows("memory-believed", sound=[f"Write {PATH}"], broken=[f"Write {CATALOGUE_PATH}"])
+def a_killed_process_may_have_left_a_record_in_memory_only() -> object:
+    copies = Copies(mark_interval_ns=1)
+    copies.append(0, one(0, b"a"))
+    copies.complete(PATH)
+    copies.complete(CATALOGUE_PATH)  # with the mark of that record
+    copies.files[PATH].extend(one(1, b"b"))
+    copies.start()
+    copies.store.open(copies.replica)
+    copies.complete(PATH)  # is read
+    return copies.waiting()

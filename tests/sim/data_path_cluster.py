@@ -94,8 +94,10 @@ class FakeCluster:
             )
 
     def _host(self, node: int) -> SimpleNamespace:
-        host = SimpleNamespace(node_id=node, life=1, node=FakeNode(), changed=[])
-        host.disk = SimpleNamespace(damage=SimpleNamespace(hurt={}), when_changed=host.changed.append)
+        host = SimpleNamespace(node_id=node, life=1, node=FakeNode(), changed=[], power_cut=[])
+        host.disk = SimpleNamespace(
+            damage=SimpleNamespace(hurt={}), when_changed=host.changed.append, when_cut=host.power_cut.append
+        )
         return host
 
     def host(self, node: int) -> SimpleNamespace:
