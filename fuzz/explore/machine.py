@@ -38,6 +38,7 @@ from walrus.core.running import Running
 from walrus.core.segment import recovery, repair, upkeep, writer
 from walrus.core.segment.recovery import Recoveries
 from walrus.core.segment.repair import Repairs
+from walrus.core.segment.syncing import Syncs
 from walrus.core.segment.writers import Writers
 from walrus.core.service import Service
 from walrus.core.storage.appender import Tokens
@@ -310,7 +311,7 @@ class Machines:
 
 
 # What a node counts about itself decides nothing: states that differ only in it are one state. Nor does how fast a copy
-# may be completed, where time stands still.
+# may be completed, where time stands still; and the next deadline of syncs follows from those that are due.
 _COUNTED: Final[dict[type, set[str]]] = {
     ScopeRunning: {"driver", "loop", "wall_ns"},
     Puts: {"meter"},
@@ -318,6 +319,7 @@ _COUNTED: Final[dict[type, set[str]]] = {
     Service: {"leaderless"},
     Recoveries: {"count", "power_cut_seals"},
     Repairs: {"_pace"},
+    Syncs: {"next_ns"},
     Writers: {"_draining_since", "rollovers"},
 }
 

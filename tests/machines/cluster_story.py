@@ -39,7 +39,8 @@ def setup_of(nodes: int, seed: int, broken: tuple[str, ...]) -> Setup:
     """What a seed draws, but for who is broken for good, and for the phases."""
     drawn = draw_setup(Rng(seed).stream("setup"), Options(nodes=nodes))
     return msgspec.structs.replace(
-        drawn, faults_ns=FORMED_NS, heal_ns=FORMED_NS + STORY_NS, broken=broken, quiet_ns=(), max_steps=STEPS_MAX
+        drawn, faults_ns=FORMED_NS, heal_ns=FORMED_NS + STORY_NS, broken=broken, quiet_ns=(), max_steps=STEPS_MAX,
+        least_steps=0,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from walrus.sim import faults
 from walrus.sim.faults import KINDS
 from walrus.sim.faults.disk_fault import DiskFault
 from walrus.sim.faults.membership import MembershipChurn
+from walrus.sim.faults.unlucky_kinds import UnluckyKinds
 from walrus.sim.options import Options
 from walrus.sim.result import Result
 from walrus.sim.runner import command, real_node, run_seed
@@ -124,7 +125,7 @@ def test_a_node_that_always_wants_to_be_woken_is_a_liveness_violation() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_fault_fires_and_heals(kind: type) -> None:
     options = Options(faults=(kind.name,), fault_ns=2_500 * MS)
-    factory = real_node if issubclass(kind, DiskFault | MembershipChurn) else LogNode
+    factory = real_node if issubclass(kind, DiskFault | MembershipChurn | UnluckyKinds) else LogNode
     results = [run_seed(seed, options, factory) for seed in range(8)]
     assert [result.violation for result in results] == [""] * 8
     assert sum(result.labels.get(f"fault: {kind.name}", 0) for result in results) > 0
