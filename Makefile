@@ -28,7 +28,7 @@ dev: ## the same with what tests and checks need
 	@scripts/setup.sh dev
 
 test: dev ## run the tests
-	@$(BIN)/python -m pytest -n 2 tests
+	@$(BIN)/python -m pytest -n 3 tests
 
 test-docker: dev ## run the tests that build the image and start containers
 	@WALRUS_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker
