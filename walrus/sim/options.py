@@ -22,6 +22,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] | None = None
     lost_majority: bool = False  # all disks but one are lost in the end, see :mod:`walrus.sim.survival`
 
+    unsynced_power_loss: bool = False  # the power is lost also where topics acknowledge without a sync
+
     @property
     def least_fault_ns(self) -> int:
         """How long faults go on at least."""
@@ -48,4 +50,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             parts.append(f"--faults {','.join(self.faults) or 'none'}")
         if self.lost_majority:
             parts.append("--lose-majority")
+        if self.unsynced_power_loss:
+            parts.append("--unsynced-power-loss")
         return " ".join(parts)

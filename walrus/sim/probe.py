@@ -96,7 +96,7 @@ class RaftView(Protocol):
         """The newest one known to be committed."""
 
 
-def _is_beside(host: "Host") -> bool:
+def is_beside(host: "Host") -> bool:
     """Whether the host's process belongs to another cluster than the one that is judged."""
     beside: bool = getattr(host, "beside", False)
     return beside
@@ -104,7 +104,7 @@ def _is_beside(host: "Host") -> bool:
 
 def raft(host: "Host") -> RaftView | None:
     """The host's Raft, if its process runs and has begun, in the one cluster that there is."""
-    if _is_beside(host):
+    if is_beside(host):
         return None
     node: Any = host.node
     view: RaftView | None = getattr(node, "raft", None)
@@ -113,7 +113,7 @@ def raft(host: "Host") -> RaftView | None:
 
 def metadata(host: "Host") -> "Metadata | None":
     """The host's copy of the replicated state, if its process runs and has begun, in the one cluster."""
-    if _is_beside(host):
+    if is_beside(host):
         return None
     node: Any = host.node
     state: Metadata | None = getattr(node, "metadata", None)
@@ -130,7 +130,7 @@ def replica(host: "Host", topic: str, number: int) -> "Replica | None":
 def writes(host: "Host", key: "Key") -> bool:
     """Whether the host's process is the writer of a segment and would serve its records, given a lease."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     writer = running.writers.get(key) if running is not None else None
     return writer is not None and writer.readable and writer.state != PROPOSED
 
@@ -138,7 +138,7 @@ def writes(host: "Host", key: "Key") -> bool:
 def writers(host: "Host") -> "dict[Key, SegmentWriter]":
     """The writers in the host's process, by segment."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     found: dict[Key, SegmentWriter] = running.writers._writers if running is not None else _NO_WRITERS
     return found
 
@@ -146,7 +146,7 @@ def writers(host: "Host") -> "dict[Key, SegmentWriter]":
 def tail_in_recovery(host: "Host", key: "Key") -> int:
     """Up to where the host's process, a recoverer, has a segment's copies completed; -1 where it does not."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     recovery = running.recoveries._running.get(key) if running is not None else None
     return recovery.tail if recovery is not None else -1
 
@@ -178,7 +178,7 @@ def holds_lease(host: "Host") -> bool:
 def lease_until(host: "Host") -> int:
     """When the lease of the host's process ends as far as it knows, by its own clock; -1 while it starts."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     until_ns: int = running.lease.until_ns(host.now_ns()) if running is not None else -1
     return until_ns
 
@@ -193,14 +193,14 @@ def gives_up(host: "Host", node_id: int) -> bool:
 def lifetime(host: "Host") -> "Writer | None":
     """Who the host's process is, as the writer of segments: node, storage id, incarnation."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     return running.me if running is not None else None
 
 
 def cursors(host: "Host") -> "dict[str, OwnedCursor]":
     """The cursors that the host's process keeps, by topic."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     kept: dict[str, OwnedCursor] = running.cursors.owned if running is not None else _NONE
     return kept
 
@@ -208,7 +208,7 @@ def cursors(host: "Host") -> "dict[str, OwnedCursor]":
 def undelivered(host: "Host") -> int:
     """Reads under way on the host's process, and records that it has handed out without knowing what became of them."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     if running is None:
         return 0
     reads: int = running.gets.waiting
@@ -227,14 +227,14 @@ def acknowledged(host: "Host", topic: str, number: int) -> int:
 def report(host: "Host") -> dict[str, Any] | None:
     """What METRICS would say; None while the process starts, or where it is none of the real ones."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     return tell(running, host.now_ns()) if running is not None else None
 
 
 def answered(host: "Host") -> dict[str, int] | None:
     """How many PUTs and GETs the host's process has counted as answered; None where :func:`report` has nothing."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     if running is None:
         return None
     meters = {"put": running.puts.meter, "get": running.gets.meter}
@@ -244,7 +244,7 @@ def answered(host: "Host") -> dict[str, int] | None:
 def copy_behind(host: "Host") -> int:
     """A node whose copy lacks records that the host's process, the writer, has acknowledged; 0 if there is none."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     for writer in running.writers._writers.values() if running is not None else ():
         for node_id, target in writer.targets.items():
             if target.match < writer.acked and target.member in writer.members:
@@ -263,7 +263,7 @@ def is_full(host: "Host") -> bool:
 def set_changes(host: "Host") -> "list[tuple[Key, int]]":
     """Sealed segments whose set the host's process is changing, with the version that it is to have."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     changes = running.upkeep._changes if running is not None else {}
     return [(key, change.version + 1) for key, change in changes.items()]
 
@@ -287,7 +287,7 @@ def cluster(host: "Host") -> int:
 def leaves(host: "Host") -> bool:
     """Whether the host's process was asked to stop."""
     node: Any = host.node
-    running = getattr(node, "running", None) if not _is_beside(host) else None
+    running = getattr(node, "running", None) if not is_beside(host) else None
     return running is not None and running.leaving.begun
 
 

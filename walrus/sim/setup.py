@@ -75,6 +75,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     found_after_ns: int = _DEFAULT.found_after_ns
     churned: int = 0  # so many topics more, which clients create and delete
     durability: int = ALWAYS  # of topics for which no other is asked
+    keeps_power: bool = False  # where machines would lose power, only processes end
 
     def config(self, node: int) -> NodeConfig:
         """The settings of node ``node``."""
@@ -185,7 +186,8 @@ def draw_setup(rng: Rng, options: Options) -> Setup:
         snapshot_chunk_bytes=snapshots.choice((20, 60, 300, 256 << 10)),
         retention=draw_retention(shrinking) if shrinking.chance(_SHRINKING_PER_MILLION) else "",
         churned=shrinking.randrange(1, 3) if shrinking.chance(_SHRINKING_PER_MILLION) else 0,
-        durability=_draw_durability(rng.stream("durability")),
+        durability=(durability := _draw_durability(rng.stream("durability"))),
+        keeps_power=durability != ALWAYS and not options.unsynced_power_loss,
     )
 
 

@@ -34,6 +34,9 @@ _OF_A_RUN: Final = (
     click.option(
         "--lose-majority", is_flag=True, help="At the end all disks but one are lost, and an operator goes on with it."
     ),
+    click.option(
+        "--unsynced-power-loss", is_flag=True, help="Machines lose power also where topics acknowledge without a sync."
+    ),
     click.option("--faults", help="Comma-separated fault kinds, or none. Default: each with probability 1/2."),
 )
 
@@ -72,6 +75,7 @@ def options(settings: dict[str, Any]) -> Options:
         max_steps=settings["steps"],
         faults=_fault_names(settings["faults"]),
         lost_majority=bool(settings["lose_majority"]),
+        unsynced_power_loss=bool(settings["unsynced_power_loss"]),
     )
 
 

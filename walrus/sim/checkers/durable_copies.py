@@ -29,6 +29,7 @@ from walrus.core.storage.catalogue import (
     decode_record,
 )
 from walrus.core.storage.recordlog import HEADER_BYTES, RECORD_HEADER_BYTES, record_at
+from walrus.sim import probe
 from walrus.sim.damage import records_on
 from walrus.sim.world import Violation
 
@@ -137,7 +138,9 @@ class DurableCopies:
     # --- changes ---
 
     def changed(self, node: int, change: Change) -> None:
-        """A disk carried out a change that a process asked for."""
+        """A disk carried out a change that a process asked for. Of a node in a cluster of its own no books are kept."""
+        if probe.is_beside(self._cluster.host(node)):
+            return
         if change.path in (CATALOGUE_PATH, CATALOGUE_NEW_PATH):
             self._catalogue_changed(node, change)
             return

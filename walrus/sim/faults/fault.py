@@ -50,6 +50,7 @@ class Fault:
 
     def kill(self, hosts: list[Host], why: str, keep_per_million: int = 500_000, *, power: bool = False) -> None:
         """Crash nodes, or their machines. It bites if a write in flight is lost or torn, and else by what follows."""
+        power = power and not self.cluster.setup.keeps_power
         before = sum(host.disk.lost_in_flight + host.disk.torn_in_flight for host in hosts)
         for host in hosts:
             self.cluster.crash(host, why, keep_per_million, power=power)
