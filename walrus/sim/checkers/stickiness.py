@@ -123,6 +123,8 @@ class Stickiness:
         raft = probe.raft(host)
         if raft is None or raft.role is LEADER or host.stood_still_ns or host.clock.jumped_ns():
             return
+        if not self._cluster.clocks_within_margin:
+            return
         life, began_ns = self._life.get(host.node_id, (0, 0))
         led_ns = self._grants.leading[host.node_id].elected_ns if host.node_id in self._grants.leading else began_ns
         heard_ns = max(self._heard_ns.get(host.node_id, began_ns), began_ns, led_ns)
