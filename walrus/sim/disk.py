@@ -125,7 +125,7 @@ class Disk:
 
     def crash(self, keep_per_million: int, *, torn: bool) -> None:
         """The node's process ended: nobody hears of completions, and each open change may be lost, or with ``torn``
-        arrive in part. What arrived of a write is not synced: it may be lost with the power later.
+        arrive in part. What arrived of a write to a copy is not synced: it may be lost with the power later.
         """
         self._life += 1
         rng = self._rng.stream(f"crash {self._life}")
@@ -134,10 +134,10 @@ class Disk:
                 continue  # a renaming, which has come up under its other path
             if rng.chance(keep_per_million):
                 self.kept_in_flight += 1
-                self._apply(replace(action, sync=False) if isinstance(action, Write) else action)
+                self._apply(replace(action, sync=path in LOGS) if isinstance(action, Write) else action)
             elif torn and isinstance(action, Write) and (kept := _first_part(action, rng)):
                 self.torn_in_flight += 1
-                self._apply(Write(action.path, action.offset, kept, action.token, sync=False))
+                self._apply(Write(action.path, action.offset, kept, action.token, sync=path in LOGS))
             else:
                 self.lost_in_flight += 1
         self._in_flight.clear()
