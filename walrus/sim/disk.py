@@ -132,12 +132,13 @@ class Disk:
         for path, action in self._in_flight.items():
             if path != action.path:
                 continue  # a renaming, which has come up under its other path
+            is_copy = path.endswith(".wal")
             if rng.chance(keep_per_million):
                 self.kept_in_flight += 1
-                self._apply(replace(action, sync=path in LOGS) if isinstance(action, Write) else action)
+                self._apply(replace(action, sync=not is_copy) if isinstance(action, Write) else action)
             elif torn and isinstance(action, Write) and (kept := _first_part(action, rng)):
                 self.torn_in_flight += 1
-                self._apply(Write(action.path, action.offset, kept, action.token, sync=path in LOGS))
+                self._apply(Write(action.path, action.offset, kept, action.token, sync=not is_copy))
             else:
                 self.lost_in_flight += 1
         self._in_flight.clear()

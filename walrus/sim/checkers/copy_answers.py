@@ -1,8 +1,8 @@
 """What a node says of a copy is true of its disk when the words leave (design 4.2 to 4.4, 4.8).
 
-An acknowledgement tells no more records than are durable, and the catalogue durably notes the copy. A fence answer tells
-exactly the records that are durable, and the fence is. Who says that it holds a sealed segment durably has all its
-records, under that version of the set.
+An acknowledgement tells no more records than are durable, and the catalogue durably notes the copy. A fence answer
+tells exactly the records that are durable, and the fence is. Who says that it holds a sealed segment durably has all
+its records, under that version of the set.
 """
 
 from typing import TYPE_CHECKING
