@@ -309,6 +309,21 @@ def test_a_copy_whose_note_was_lost_with_the_process_is_noted_before_it_acknowle
     assert copies.said() == [(1, ack(1))]
 
 
+def test_a_set_is_noted_before_an_acknowledgement_names_it_while_an_older_note_is_on_its_way_too() -> None:
+    """Found by the simulator (seed 102174 of 3 nodes): the copy was to be held under a new set just then."""
+    copies = Copies(metadata_with(1, 2, 3))
+    copies.append(0, one(0, b"a"))
+    copies.complete(PATH)
+    assert not copies.store.admitted_under(copies.replica, 2)
+    copies.store.flush()
+    copies.complete(CATALOGUE_PATH)
+    assert copies.said() == []
+    copies.complete(CATALOGUE_PATH)
+    [(_, told)] = copies.said()
+    assert isinstance(told, AppendAck)
+    assert told.version == 2
+
+
 def test_what_a_killed_process_may_have_left_in_memory_only_is_synced_before_it_counts() -> None:
     """Found by the simulator (seed 70088 of 3 nodes) as soon as a write of a killed process could be lost later."""
     copies = Copies(metadata_with(1, 2, 3), mark_interval_ns=1)

@@ -89,6 +89,12 @@ def test_an_acknowledgement_of_a_copy_that_is_not_noted_is_told(cluster: FakeClu
         cluster.send(2, ack(2))
 
 
+def test_an_acknowledgement_under_a_newer_set_than_is_noted_is_told(cluster: FakeCluster) -> None:
+    cluster.hold(2, 2)
+    with pytest.raises(Violation, match="under version 2 of the set, and its catalogue notes 1"):
+        cluster.send(2, ack(2, version=2))
+
+
 def test_a_fence_that_is_not_durable_is_told(cluster: FakeCluster) -> None:
     with pytest.raises(Violation, match="fenced at 1, and its catalogue notes 0"):
         cluster.send(2, FenceReply(*KEY, 1, ACCEPTED, 0))

@@ -131,7 +131,7 @@ class ReplicaStore:
     def admitted_under(self, replica: Replica, version: int) -> bool:
         """Take the copy on under ``version`` of its set; True once that is durable: no older set drops it then."""
         replica.version = max(replica.version, version)
-        if replica.held:
+        if replica.held or replica.held_token:
             self.notes.held(replica)
         return not replica.held_token
 

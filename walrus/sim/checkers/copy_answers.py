@@ -1,8 +1,8 @@
 """What a node says of a copy is true of its disk when the words leave (design 4.2 to 4.4, 4.8).
 
-An acknowledgement tells no more records than are durable, and the catalogue durably notes the copy. A fence answer
-tells exactly the records that are durable, and the fence is. Who says that it holds a sealed segment durably has all
-its records, under that version of the set.
+An acknowledgement tells no more records than are durable, and the catalogue durably notes the copy, under the version
+that the acknowledgement names. A fence answer tells exactly the records that are durable, and the fence is. Who says
+that it holds a sealed segment durably has all its records, under that version of the set.
 """
 
 from typing import TYPE_CHECKING
@@ -52,6 +52,10 @@ class CopyAnswers:
             raise Violation(f"copies: {what}, and durably holds {copy.records}")
         if ack.length and not copy.held:
             raise Violation(f"copies: {what}, and its catalogue does not note the copy")
+        if ack.length and copy.version < ack.version:
+            raise Violation(
+                f"copies: {what} under version {ack.version} of the set, and its catalogue notes {copy.version}"
+            )
 
     def _fenced(self, member: tuple[int, int], reply: FenceReply) -> None:
         key = (reply.topic, reply.segment)
