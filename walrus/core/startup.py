@@ -100,8 +100,8 @@ class Startup:
         self._out.add(Truncate(path, end, self._token))
 
     def _sync(self, path: str, end: int, then: Callable[[bytes], None]) -> None:
-        """A process that was killed before its sync may have left it in the memory of the operating system only. The
-        journal needs none: this lifetime is noted in it before anything else.
+        """A process that was killed before its sync may have left it in the memory of the operating system only. To be
+        done before anything is appended: each record vouches for all before it.
         """
         self._token, self._then = self._tokens.take(), then
         self._out.add(Write(path, end, b"", self._token))
@@ -161,6 +161,8 @@ class Startup:
                 self._out.log("error", f"{self._damage}; not needed, since {JOURNAL_PATH} is complete")
         if data and (found is None or found.dirty_tail):
             self._cut(JOURNAL_PATH, found.end if found else 0, self._journal_sound)
+        elif found is not None:
+            self._sync(JOURNAL_PATH, found.end, self._journal_sound)
         else:
             self._journal_sound(b"")
 

@@ -125,20 +125,19 @@ class Disk:
 
     def crash(self, keep_per_million: int, *, torn: bool) -> None:
         """The node's process ended: nobody hears of completions, and each open change may be lost, or with ``torn``
-        arrive in part. What arrived of a write to a copy is not synced: it may be lost with the power later.
+        arrive in part. What arrived of a write is not synced: it may be lost with the power later.
         """
         self._life += 1
         rng = self._rng.stream(f"crash {self._life}")
         for path, action in self._in_flight.items():
             if path != action.path:
                 continue  # a renaming, which has come up under its other path
-            is_copy = path.endswith(".wal")
             if rng.chance(keep_per_million):
                 self.kept_in_flight += 1
-                self._apply(replace(action, sync=not is_copy) if isinstance(action, Write) else action)
+                self._apply(replace(action, sync=False) if isinstance(action, Write) else action)
             elif torn and isinstance(action, Write) and (kept := _first_part(action, rng)):
                 self.torn_in_flight += 1
-                self._apply(Write(action.path, action.offset, kept, action.token, sync=not is_copy))
+                self._apply(Write(action.path, action.offset, kept, action.token, sync=False))
             else:
                 self.lost_in_flight += 1
         self._in_flight.clear()
@@ -172,7 +171,7 @@ class Disk:
         self.crash(keep_per_million, torn=torn)
         paths += self.unsynced  # what was in flight, and is there
         self.unsynced.clear()
-        for path in paths:
+        for path in [path for path in paths if path in self.files]:  # what was in flight may have removed it
             for listener in self._cut_listeners:
                 listener(path, bytes(self.files[path]))
         return lost
