@@ -388,6 +388,16 @@ def test_reads_that_show_something_else_are_violations(reads: list, message: str
         check_reads("t", history(*PUTS, *reads), [b"a", b"b", b"c"], drained=True)
 
 
+def test_what_was_written_after_the_end_was_told_need_not_be_delivered() -> None:
+    late = ("PUT", b"c", 3, -1, b"")
+    gets = [("GET", b"", 7, 8, b"OK a"), ("GET", b"", 8, 9, b"OK b"), ("GET", b"", 10, 11, b"EMPTY")]
+    check_reads("t", history(*PUTS[:2], late, *gets), [b"a", b"b", b"c"], drained=True)
+    known = history(*PUTS, *gets)
+    known.stale_allowed = True
+    with pytest.raises(Violation, match=r"GET skipped records: t offsets \[2\] of 3"):
+        check_reads("t", known, [b"a", b"b", b"c"], drained=True)
+
+
 def test_reads_that_overlap_writes_may_miss_them() -> None:
     reads = (("FETCH", 2, 6, 9, b"EMPTY"), ("GET", b"", 4, 9, b"EMPTY"), ("GET", b"", 4, 9, b"OK a"))
     check_reads("t", history(*PUTS, *reads), [b"a", b"b", b"c"], drained=False)
