@@ -8,7 +8,6 @@ And who asked for a command is told what became of it.
 
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import (
     AnyCommand,
     RemoveTopic,
@@ -19,6 +18,7 @@ from walrus.core.metadata.state import Metadata, Segment, Topic
 from walrus.core.peer import ENTRY_NORMAL, Entry, ProposeReply
 from walrus.sim import probe
 from walrus.sim.checkers.metadata_model import OF_SEGMENT, OF_TOPIC, MetadataModel, ModelSegment, ModelTopic
+from walrus.sim.checkers.opened import opened
 from walrus.sim.checkers.removals import Removals
 from walrus.sim.host import Host
 from walrus.sim.world import Violation
@@ -99,8 +99,8 @@ class Commands:
             )
 
     def _told(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        reply = decoded[1] if decoded is not None else None
+        decoded = opened(data)
+        reply = decoded[1]
         if isinstance(reply, ProposeReply) and self._effects.get(reply.index, reply.applied) != reply.applied:
             raise Violation(
                 f"replicated state: node {sender} tells node {to} that the command at index {reply.index} "

@@ -7,10 +7,10 @@ that it holds a sealed segment durably has all its records, under that version o
 
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.segment.messages import ACCEPTED, UNTRUSTED, AppendAck, FenceReply, Holding
 from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.durable_copies import DurableCopies
+from walrus.sim.checkers.opened import opened
 from walrus.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ class CopyAnswers:
 
     def said(self, sender: int, to: int, data: bytes) -> None:
         """A message leaves."""
-        decoded = decode_message(data)
-        if decoded is None:
-            return
-        envelope, message = decoded
+        envelope, message = opened(data)
         member = (sender, envelope.sender_storage)
         if isinstance(message, AppendAck):
             if message.status == ACCEPTED:

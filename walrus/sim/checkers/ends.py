@@ -13,11 +13,11 @@ has cut off an end is not judged.
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.segment.messages import READ_CLIENT, READ_END, ReadBlocks, ReadBlocksReply
 from walrus.core.segment.replica import Key
 from walrus.sim import client_probe, probe
 from walrus.sim.checkers.metadata_model import Lifetime, MetadataModel
+from walrus.sim.checkers.opened import opened
 from walrus.sim.history import EMPTY_REPLY, History, Operation
 from walrus.sim.host import Host
 from walrus.sim.world import Violation
@@ -99,8 +99,8 @@ class Ends:
     # --- what is said ---
 
     def _asks(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], ReadBlocks) or message.mode != READ_CLIENT:
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], ReadBlocks) or message.mode != READ_CLIENT:
             return
         state = probe.metadata(self._cluster.host(sender))
         topic = state.topics.get(message.topic) if state is not None else None
@@ -111,16 +111,16 @@ class Ends:
             )  # fmt: skip
 
     def _comes(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is not None and isinstance(message := decoded[1], ReadBlocks):
+        decoded = opened(data)
+        if isinstance(message := decoded[1], ReadBlocks):
             read = (sender, decoded[0].sender_storage, message.rid)
             asked = self._asked.get(read)
             if asked is not None and asked[0] in self._ends:
                 self._known.setdefault(read, self._ends[asked[0]].before(1 << 62))
 
     def _answers(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], ReadBlocksReply) or message.status != READ_END:
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], ReadBlocksReply) or message.status != READ_END:
             return
         read = (to, probe.storage(self._cluster.host(to)), message.rid)
         lifetime, offset, key = self._asked.get(read, (("", 0), 0, ("", 0)))

@@ -5,13 +5,13 @@ orders, or as far as SEALED counts.
 
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.peer import Member
 from walrus.core.segment.messages import ACCEPTED, UNTRUSTED, AppendAck, FenceReply, Repair
 from walrus.core.segment.replica import Key
 from walrus.sim import probe
 from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.durable_copies import Copy, DurableCopies, Reader
+from walrus.sim.checkers.opened import opened
 from walrus.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Fences(Reader):
 
     def answered(self, sender: int, to: int, data: bytes) -> None:
         """A fence is answered."""
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(decoded[1], FenceReply):
+        decoded = opened(data)
+        if not isinstance(decoded[1], FenceReply):
             return
         reply, member = decoded[1], (sender, decoded[0].sender_storage)
         key = (reply.topic, reply.segment)
@@ -52,15 +52,15 @@ class Fences(Reader):
 
     def ordered(self, sender: int, to: int, data: bytes) -> None:
         """A recoverer has a copy completed."""
-        decoded = decode_message(data)
-        if decoded is not None and isinstance(decoded[1], Repair):
+        decoded = opened(data)
+        if isinstance(decoded[1], Repair):
             order = decoded[1]
             self._ordered.setdefault((to, (order.topic, order.segment)), []).append((order.epoch, order.tail))
 
     def acknowledged(self, sender: int, to: int, data: bytes) -> None:
         """A batch, or a probe, is acknowledged."""
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(decoded[1], AppendAck) or decoded[1].status != ACCEPTED:
+        decoded = opened(data)
+        if not isinstance(decoded[1], AppendAck) or decoded[1].status != ACCEPTED:
             return
         ack = decoded[1]
         promised = self._promised.get(((sender, decoded[0].sender_storage), (ack.topic, ack.segment)), 0)

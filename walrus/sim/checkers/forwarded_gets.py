@@ -11,9 +11,9 @@ called delivered only if a client can have got it (design 4.11 and 7: at least o
 from collections import deque
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.segment.messages import DONE, ForwardGet, GetDelivered, GetDone
 from walrus.sim import client_probe, probe
+from walrus.sim.checkers.opened import opened
 from walrus.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class ForwardedGets:
         network.when_received("GetDelivered", self._told_of)
 
     def _asks(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is not None and isinstance(message := decoded[1], ForwardGet):
+        decoded = opened(data)
+        if isinstance(message := decoded[1], ForwardGet):
             asker = (sender, decoded[0].sender_storage, message.rid)
             self._connections.setdefault(asker, client_probe.asker(self._cluster.host(sender), message.rid))
 
     def _hands_out(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], GetDone) or message.status != DONE:
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], GetDone) or message.status != DONE:
             return
         cluster = self._cluster
         owner = cluster.host(sender)
@@ -82,20 +82,20 @@ class ForwardedGets:
             self._handed[record] = _Handed(asker, owner.now_ns())
 
     def _told_of(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is not None and isinstance(message := decoded[1], GetDelivered) and not message.delivered:
+        decoded = opened(data)
+        if isinstance(message := decoded[1], GetDelivered) and not message.delivered:
             life = self._cluster.host(to).life
             self._handed.pop((to, life, message.topic, message.segment, message.offset), None)
 
     def _comes(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is not None and isinstance(message := decoded[1], GetDone) and message.status == DONE:
+        decoded = opened(data)
+        if isinstance(message := decoded[1], GetDone) and message.status == DONE:
             came = self._came.setdefault((to, self._cluster.host(to).life), deque())
             came.append(((to, probe.storage(self._cluster.host(to)), message.rid), sender, message))
 
     def _tells(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], GetDelivered):
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], GetDelivered):
             return
         host = self._cluster.host(sender)
         came = self._came.get((sender, host.life), deque())

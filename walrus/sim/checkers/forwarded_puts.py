@@ -15,12 +15,12 @@ stream between two processes outlives one of them.
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import OPEN
 from walrus.core.segment.messages import DONE, MOVED, NO_SPACE, REFUSED, UNKNOWN, ForwardPuts, PutsDone
 from walrus.core.segment.replica import Key, segment_path
 from walrus.sim import client_probe, probe
 from walrus.sim.checkers.metadata_model import MetadataModel
+from walrus.sim.checkers.opened import opened
 from walrus.sim.history import FAILED, History, Operation
 from walrus.sim.host import Host
 from walrus.sim.world import Violation
@@ -65,8 +65,8 @@ class ForwardedPuts:
         history.listeners.append(self._told)
 
     def _sent(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], ForwardPuts):
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], ForwardPuts):
             return
         storage = decoded[0].sender_storage
         for rid, payload in enumerate(message.payloads, message.rid):
@@ -81,8 +81,8 @@ class ForwardedPuts:
             self._newest[message.topic, payload] = forward
 
     def _came(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], ForwardPuts):
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], ForwardPuts):
             return
         life = self._cluster.host(to).life
         for rid in range(message.rid, message.rid + len(message.payloads)):
@@ -91,8 +91,8 @@ class ForwardedPuts:
                 forward.life = life
 
     def _answers(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], PutsDone):
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], PutsDone):
             return
         writer = self._cluster.host(sender)
         for rid in range(message.rid, message.rid + message.count):
@@ -137,8 +137,8 @@ class ForwardedPuts:
         return key[1] < first or (state is not None and state.is_gone(*key))
 
     def _answered(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(message := decoded[1], PutsDone) or message.status != MOVED:
+        decoded = opened(data)
+        if not isinstance(message := decoded[1], PutsDone) or message.status != MOVED:
             return
         for rid in range(message.rid, message.rid + message.count):
             forward = self._forwards.get((to, probe.storage(self._cluster.host(to)), rid))

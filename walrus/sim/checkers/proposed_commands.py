@@ -5,11 +5,11 @@ or as a leader puts one into its log.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import AnyCommand, decode
 from walrus.core.peer import ENTRY_NORMAL, Propose
 from walrus.core.raft.output import LEADER
 from walrus.sim import probe
+from walrus.sim.checkers.opened import opened
 from walrus.sim.host import Host
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class ProposedCommands:
         cluster.network.when_sent("Propose", self._sent)
 
     def _sent(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is not None and isinstance(decoded[1], Propose):
+        decoded = opened(data)
+        if isinstance(decoded[1], Propose):
             self._proposed(sender, decoded[1].command)
 
     def after_turn(self, host: Host) -> None:

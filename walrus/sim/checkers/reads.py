@@ -68,7 +68,7 @@ def _check_all_delivered(
     lost = sum(op.outcome not in (DONE, EMPTY_REPLY) for op in gets)
     ends_ns = [op.sent_ns for op in gets if op.outcome == EMPTY_REPLY]
     # What nobody knew of when the end was last told may have been on its way for long, and have been written since.
-    end = max(known.before(max(ends_ns)), *delivered, -1) + 1 if ends_ns else len(scan)
+    end = max(known.before(max(ends_ns)), max(delivered, default=-1)) + 1 if ends_ns else len(scan)
     skipped = [n for n, payload in enumerate(scan[:end]) if payload and n not in delivered]
     if len(skipped) > lost:
         raise Violation(

@@ -14,7 +14,6 @@
 
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import OPEN, SEALING, AnyCommand, ChangeSet, Seal
 from walrus.core.metadata.durability import ALWAYS
 from walrus.core.metadata.state import quorums
@@ -26,6 +25,7 @@ from walrus.sim.checkers.acknowledged_records import AcknowledgedRecords
 from walrus.sim.checkers.committed_segments import CommittedSegments
 from walrus.sim.checkers.durable_copies import DurableCopies
 from walrus.sim.checkers.fences import Fences
+from walrus.sim.checkers.opened import opened
 from walrus.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class SegmentProposals:
 
     def ordered(self, sender: int, to: int, data: bytes) -> None:
         """A recoverer has a copy completed."""
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(decoded[1], Repair):
+        decoded = opened(data)
+        if not isinstance(decoded[1], Repair):
             return
         order = decoded[1]
         key = (order.topic, order.segment)

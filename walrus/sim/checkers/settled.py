@@ -6,10 +6,10 @@ lease before it has. Only where clocks are as far off as leases allow for.
 
 from typing import TYPE_CHECKING
 
-from walrus.core.codec import decode_message
 from walrus.core.metadata.commands import ConfigureTopic, RemoveTopic
 from walrus.core.peer import ProposeReply
 from walrus.sim import probe
+from walrus.sim.checkers.opened import opened
 from walrus.sim.host import Host
 from walrus.sim.world import Violation
 
@@ -30,8 +30,8 @@ class Settled:
         cluster.network.when_sent("ProposeReply", self._told)
 
     def _told(self, sender: int, to: int, data: bytes) -> None:
-        decoded = decode_message(data)
-        if decoded is None or not isinstance(reply := decoded[1], ProposeReply):
+        decoded = opened(data)
+        if not isinstance(reply := decoded[1], ProposeReply):
             return
         if not isinstance(self._commands.at.get(reply.index), SETTLED):
             return
