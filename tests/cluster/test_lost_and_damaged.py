@@ -127,6 +127,7 @@ def test_a_torn_tail_is_cut_and_completed(start: Start) -> None:
     with cluster.client() as client:
         for payload in numbered(30):
             client.put(TOPIC, payload)
+    eventually(lambda: all(stored(cluster, node, 1) == 30 for node in (1, 2, 3)), "whole copies on the other two")
     cluster.kill_all()
     path = segment_file(cluster, 3, 1)
     data = path.read_bytes()
